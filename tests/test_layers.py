@@ -23,9 +23,10 @@ LEVELS = {
     "store": 5,
     "run": 6,
     "evaluate": 7,
-    "cli": 8,
-    "__init__": 9,
-    "__main__": 9,
+    "train": 8,
+    "cli": 9,
+    "__init__": 10,
+    "__main__": 10,
 }
 
 

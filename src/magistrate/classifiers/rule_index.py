@@ -1,136 +1,112 @@
-"""A policy as vectors: how strongly a piece of content speaks for its violating and its allowed rules.
+"""A policy as the embedded judge holds it: passages ready to be scored, and how their scores become a verdict.
 
-The score of a piece is v - 0.5 a. v and a are soft maxima of its similarity to the passages of the violating and of the
-allowed side: the text of each rule, each example, and what the policy says about each label. All constants were fitted
-on train data of 65 policies, never on an evaluation set (docs/decisions/003): with a weight of 1 instead of 0.5 for the
-allowed side, the average AUC over those policies fell from 0.71 to 0.66, because an untrained encoder hears the subject
-of an allowed rule and not the "unless"; with 0 it rose by 0.01, and fell by 0.02 with fifteen more examples a side.
+The log-odds of a violation are a soft maximum over the passages of the violating side less one over those of the
+allowed side, among which "nothing speaks of this" always stands. No other number of the policy takes part, so the
+scores are what decided, and what a verdict would be without a rule can be computed from them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from magistrate.encoders.base import Encoder, Vectors
-from magistrate.policy.model import Example, Polarity, Policy, Rule
+from magistrate.classifiers.passage_head import PassageHead, PreparedPassages
+from magistrate.classifiers.policy_passages import PassageKind, PolicyPassage, passages_of
+from magistrate.encoders.base import Encoder, States
+from magistrate.policy.model import Polarity, Policy, Rule
 
-SOFTNESS = 0.1
-"""Of the soft maximum, in units of cosine; 0.05 and 0.2 differ from it by less than 0.01 AUC."""
-ALLOWED_WEIGHT = 0.5
-SLOPE = 12.0
-THRESHOLD = 0.11
-"""The score at which half of the train cases were violations, where half of all were: 0.10 for the policies as they
-are, 0.12 and 0.13 with four and ten more examples a side."""
-NEUTRAL_SIMILARITY = 0.14
-"""Stands in for the allowed side of a policy that has none: the average over the train data."""
+Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class RuleSimilarity:
-    """How like a piece is to the nearest passage of a rule: a cosine."""
+class RuleScore:
+    """How strongly a rule speaks for a content: the highest score of its text and its examples."""
 
     rule: Rule
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """The violating or the allowed half of a policy. Passages of `rules[i]` begin at row `starts[i]`, in order;
-    after the last rule come passages that belong to no rule.
-    """
-
-    vectors: Vectors
-    rules: tuple[Rule, ...]
-    starts: tuple[int, ...]
-    owned: int
-    """How many rows belong to rules."""
-
-    def soft_maximum(self, pieces: Vectors) -> NDArray[np.float32]:
-        """Of the similarities of each piece (pieces, dimensions) to all passages: (pieces,)."""
-        similarities = pieces @ self.vectors.T
-        top = similarities.max(axis=1, keepdims=True)
-        spread = np.exp((similarities - top) / SOFTNESS).mean(axis=1)
-        pooled: NDArray[np.float32] = top[:, 0] + SOFTNESS * np.log(spread)
-        return pooled
-
-    def nearest(self, piece: NDArray[np.float32]) -> list[RuleSimilarity]:
-        """All rules of this side, the most similar first; equals in the order of the policy."""
-        if not self.rules:
-            return []
-        similarities = self.vectors[: self.owned] @ piece
-        best = np.maximum.reduceat(similarities, np.array(self.starts))
-        order = np.argsort(-best, kind="stable")
-        return [RuleSimilarity(self.rules[i], float(best[i])) for i in order]
+    score: float
+    passage: int
+    """Index of the passage that has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleIndex:
-    """A policy, encoded once. A side is None where the policy says nothing about it."""
+    """A policy, encoded once."""
 
-    violating: Side | None
-    allowed: Side | None
+    passages: tuple[PolicyPassage, ...]
+    rules: tuple[tuple[Rule, tuple[int, ...]], ...]
+    """Each rule with the indices of its passages that speak for its side."""
+    violating: NDArray[np.bool_]
+    """(passages,)"""
+    prepared: PreparedPassages
+    head: PassageHead
 
     @classmethod
-    def build(cls, policy: Policy, encoder: Encoder) -> RuleIndex:
+    def build(cls, policy: Policy, encoder: Encoder, head: PassageHead) -> Self:
         """Encode all passages of a policy."""
-        sides = {polarity: _passages(policy, polarity) for polarity in Polarity}
-        vectors = encoder.encode([text for side in sides.values() for _, text in side])
-        cut = len(sides[Polarity.VIOLATES])
-        violating = _side(sides[Polarity.VIOLATES], vectors[:cut])
-        return cls(violating, _side(sides[Polarity.ALLOWED], vectors[cut:]))
+        passages = passages_of(policy)
+        vectors = encoder.encode([passage_text(policy.title or policy.name, passage) for passage in passages])
+        return cls(
+            passages=passages,
+            rules=tuple((rule, _own(rule, passages)) for rule in policy.rules),
+            violating=np.array([passage.violation for passage in passages], np.bool_),
+            prepared=head.prepare(vectors, [passage.kind is PassageKind.EXAMPLE for passage in passages]),
+            head=head,
+        )
 
-    def scores(self, pieces: Vectors) -> NDArray[np.float32]:
-        """Score each piece (pieces, dimensions): (pieces,). Needs a violating side."""
-        if self.violating is None:
-            raise ValueError("the policy has no violating side to score by")
-        scores = self.violating.soft_maximum(pieces)
-        if self.allowed is None:
-            scores -= ALLOWED_WEIGHT * NEUTRAL_SIMILARITY
-        else:
-            scores -= ALLOWED_WEIGHT * self.allowed.soft_maximum(pieces)
-        return scores
+    @property
+    def can_violate(self) -> bool:
+        """Whether anything in the policy speaks for a violation."""
+        return bool(self.violating.any())
+
+    def scores(self, windows: Sequence[States]) -> Scores:
+        """Of each passage for each window: (windows, passages)."""
+        return self.head.scores(windows, self.prepared)
+
+    def log_odds(self, scores: Scores, *, without: str | None = None) -> Scores:
+        """Of a violation, of scores (windows, passages): (windows,); minus infinity where nothing can be violated.
+
+        Args:
+            scores: As from `scores`.
+            without: A rule that is taken away with its passages.
+        """
+        kept = np.ones(len(self.passages), np.bool_)
+        if without is not None:
+            kept[[i for i, passage in enumerate(self.passages) if passage.rule_id == without]] = False
+        nothing = np.full((len(scores), 1), self.head.nothing, np.float32)
+        against = np.concatenate([scores[:, ~self.violating & kept], nothing], axis=1)
+        found: Scores = _soft_maximum(scores[:, self.violating & kept], self.head.sharpness) - _soft_maximum(
+            against, self.head.sharpness
+        )
+        return found
+
+    def nearest(self, scores: Scores, polarity: Polarity) -> list[RuleScore]:
+        """Rules of one side by their scores (passages,), the highest first; equals in the order of the policy."""
+        found = [
+            RuleScore(rule, float(scores[best]), best)
+            for rule, own in self.rules
+            if rule.polarity is polarity and own
+            for best in (max(own, key=lambda i: float(scores[i])),)
+        ]
+        return sorted(found, key=lambda one: -one.score)
 
 
-def violation_probability(score: float) -> float:
-    """Map a score to the share of violations among train cases of that score, where half of all cases violate."""
-    return 1 / (1 + math.exp(-SLOPE * (score - THRESHOLD)))
+def passage_text(title: str, passage: PolicyPassage) -> str:
+    """A rule is read behind the policy's title; an example by itself, as content is."""
+    return f"{title}: {passage.text}" if passage.kind is PassageKind.RULE else passage.text
 
 
-def _passages(policy: Policy, polarity: Polarity) -> list[tuple[Rule | None, str]]:
-    """All texts that show one side, those of rules first. An example shows the side of its own verdict."""
-    violation = polarity is Polarity.VIOLATES
-    rules = [rule for rule in policy.rules if rule.polarity is polarity]
-    found: list[tuple[Rule | None, str]] = []
-    told: set[Example] = set()
-    for rule in rules:
-        examples = [example for example in rule.examples if example.violation is violation]
-        told.update(examples)
-        found += [(rule, text) for text in (rule.text, *_texts(examples))]
-    found += [(None, text) for text in _texts(e for e in policy.examples if e.violation is violation and e not in told)]
-    found += [(None, label.text) for label in policy.labels if label.text and label.violation is violation]
+def _own(rule: Rule, passages: Sequence[PolicyPassage]) -> tuple[int, ...]:
+    violation = rule.polarity is Polarity.VIOLATES
+    return tuple(i for i, p in enumerate(passages) if p.rule_id == rule.id and p.violation is violation)
+
+
+def _soft_maximum(scores: Scores, sharpness: float) -> Scores:
+    if scores.shape[1] == 0:
+        return np.full(len(scores), -np.inf, np.float32)
+    top = scores.max(axis=1, keepdims=True)
+    found: Scores = top[:, 0] + np.log(np.exp((scores - top) * sharpness).sum(axis=1)) / sharpness
     return found
-
-
-def _texts(examples: Iterable[Example]) -> list[str]:
-    return [example.text for example in examples]
-
-
-def _side(passages: Sequence[tuple[Rule | None, str]], vectors: Vectors) -> Side | None:
-    if not passages:
-        return None
-    rules: list[Rule] = []
-    starts: list[int] = []
-    owned = 0
-    for row, (rule, _) in enumerate(passages):
-        if rule is None:
-            continue
-        owned = row + 1
-        if not rules or rules[-1] is not rule:
-            rules.append(rule)
-            starts.append(row)
-    return Side(vectors, tuple(rules), tuple(starts), owned)

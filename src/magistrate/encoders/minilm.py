@@ -1,4 +1,4 @@
-"""The encoder that ships inside the package: MiniLM-L6, int8, on the processor. See `minilm/MODEL.md`."""
+"""The encoder that ships inside the package: MiniLM-L6, trained to read policies, int8. See `minilm/MODEL.md`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
-from magistrate.encoders.base import EncodedPassage, Passage, Vectors
-from magistrate.encoders.windows import WINDOW_TOKENS, Window, cut_windows
+from magistrate.encoders.base import EncodedPassage, Passage, States, Window
+from magistrate.encoders.model_folder import ASSETS, GRAPH, TOKENIZER, ModelFolder, read_model_folder
+from magistrate.encoders.windows import WINDOW_TOKENS, cut_windows
 from magistrate.errors import BackendError, UsageError
 
-ASSETS = Path(__file__).with_name("minilm")
-MODEL_NAME = "minilm-l6-int8"
 DIMENSIONS = 384
 FIRST_TOKEN, LAST_TOKEN = 101, 102
-"""[CLS] and [SEP]: the marks around every window."""
+"""[CLS] and [SEP]: the marks around every window. [SEP] also stands between context and text."""
 CONTEXT_TOKENS = 96
 CONTEXT_CHARACTERS = 2000
 """Only the end of the context is tokenised; this many characters hold `CONTEXT_TOKENS` in any usual text."""
@@ -49,8 +48,6 @@ class _Tokens:
     context: int
     offsets: list[tuple[int, int]]
     """Characters of each token of the text."""
-    words: list[int | None]
-    """Which word each token of the text belongs to."""
 
 
 class MiniLmEncoder:
@@ -62,19 +59,29 @@ class MiniLmEncoder:
     batches (4) with both threads inside one run. Short texts (8 to 14 tokens) would gain up to 1.4 times from batches.
 
     Args:
+        folder: Of the model: the one that ships, or what `magistrate train embedded` wrote.
         threads: How many windows run at the same time; the usable processors where not given.
+
+    Raises:
+        BackendError: the folder is no model's.
     """
 
-    def __init__(self, *, threads: int | None = None) -> None:
+    def __init__(self, folder: Path = ASSETS, *, threads: int | None = None) -> None:
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, got {threads!r}")
+        self._folder = read_model_folder(folder)
         self._threads = threads
         self._opened: _Open | None = None
 
     @property
     def name(self) -> str:
         """Name of the model, as verdicts carry it."""
-        return MODEL_NAME
+        return self._folder.name
+
+    @property
+    def folder(self) -> ModelFolder:
+        """Where the model is."""
+        return self._folder
 
     @property
     def dimensions(self) -> int:
@@ -83,7 +90,7 @@ class MiniLmEncoder:
 
     def __enter__(self) -> Self:
         if self._opened is None:
-            tokenizer, session = _load_tokenizer(), _load_session()
+            tokenizer, session = _load_tokenizer(self._folder.path), _load_session(self._folder.path)
             workers = ThreadPoolExecutor(self._threads or usable_processors(), thread_name_prefix="minilm")
             self._opened = _Open(tokenizer, session, workers)
         return self
@@ -95,37 +102,36 @@ class MiniLmEncoder:
             self._opened.workers.shutdown()
             self._opened = None
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """One vector for each whole text; of a text longer than a window, the mean of its windows.
+    def encode(self, texts: Sequence[str]) -> States:
+        """One state for each whole text; of a text longer than a window, the mean of its windows.
 
         Raises:
             UsageError: the encoder is not open.
         """
         opened = self._require_open()
-        rows = [_tokenize(opened.tokenizer, Passage(text)).ids for text in texts]
+        rows = [_encode_text(opened.tokenizer, text).ids for text in texts]
         windows = [[ids[at : at + WINDOW_TOKENS] for at in range(0, len(ids) or 1, WINDOW_TOKENS)] for ids in rows]
         flat = [window for found in windows for window in found]
-        vectors = iter(_map(opened.workers, lambda ids: _run(opened.session, ids, [(-1, len(ids) + 1)])[0], flat))
-        means = [np.mean([next(vectors) for _ in found], axis=0) for found in windows]
-        return _unit(np.array(means, np.float32).reshape(len(texts), DIMENSIONS))
+        means = iter(_map(opened.workers, lambda ids: _run(opened.session, ids).mean(axis=0), flat))
+        found = [np.mean([next(means) for _ in own], axis=0) for own in windows]
+        return np.array(found, np.float32).reshape(len(texts), DIMENSIONS)
 
-    def encode_pieces(self, passages: Sequence[Passage]) -> list[EncodedPassage]:
-        """Vectors of overlapping pieces of 16 tokens, each read in the window of up to 254 tokens around it.
+    def encode_tokens(self, passages: Sequence[Passage]) -> list[EncodedPassage]:
+        """States of all tokens, each read in the window of up to 254 tokens around it.
 
-        A passage without any token (empty, blank, control characters) has one vector, that of the empty text.
+        A passage without any token (empty, blank, control characters) has the two marks of an empty text.
 
         Raises:
             UsageError: the encoder is not open.
         """
         opened = self._require_open()
         rows = _map(opened.workers, lambda passage: _tokenize(opened.tokenizer, passage), passages)
-        cuts = [cut_windows(len(row.ids), context=row.context) for row in rows]
-        jobs = [(row, window) for row, windows in zip(rows, cuts, strict=True) for window in windows]
-        vectors = iter(_map(opened.workers, lambda job: _encode_window(opened.session, *job), jobs))
-        blank = self.encode([""]) if any(not windows for windows in cuts) else None
+        cuts = [cut_windows(len(row.ids), context=row.context) or ((len(row.ids), len(row.ids)),) for row in rows]
+        jobs = [(row, *cut) for row, found in zip(rows, cuts, strict=True) for cut in found]
+        windows = iter(_map(opened.workers, lambda job: _encode_window(opened.session, *job), jobs))
         return [
-            _assemble(row, windows, [next(vectors) for _ in windows], blank, len(passage.text))
-            for passage, row, windows in zip(passages, rows, cuts, strict=True)
+            EncodedPassage(tuple(next(windows) for _ in found), sum(end - start + 2 for start, end in found))
+            for found in cuts
         ]
 
     def _require_open(self) -> _Open:
@@ -141,8 +147,8 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _load_tokenizer() -> Tokenizer:
-    path = ASSETS / "tokenizer.json"
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    path = folder / TOKENIZER
     if not path.is_file():
         raise _missing(path)
     tokenizer = Tokenizer.from_file(str(path))
@@ -152,8 +158,8 @@ def _load_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _load_session() -> ort.InferenceSession:
-    path = ASSETS / "model.int8.onnx"
+def _load_session(folder: Path) -> ort.InferenceSession:
+    path = folder / GRAPH
     if not path.is_file():
         raise _missing(path)
     options = ort.SessionOptions()
@@ -168,7 +174,7 @@ def _load_session() -> ort.InferenceSession:
 def _missing(path: Path) -> BackendError:
     return BackendError(
         f"the embedded model is incomplete: no file {path.name!r} in {str(path.parent)!r}",
-        hint="install magistrate again, or build it: uv run scripts/build_minilm.py",
+        hint="install magistrate again, or train it: magistrate train embedded --help",
     )
 
 
@@ -181,7 +187,8 @@ def _tokenize(tokenizer: Tokenizer, passage: Passage) -> _Tokens:
     context: list[int] = []
     if passage.context:
         context = _encode_text(tokenizer, passage.context[-CONTEXT_CHARACTERS:]).ids[-CONTEXT_TOKENS:]
-    return _Tokens([*context, *text.ids], len(context), text.offsets, text.word_ids)
+        context.append(LAST_TOKEN)
+    return _Tokens([*context, *text.ids], len(context), text.offsets)
 
 
 def _encode_text(tokenizer: Tokenizer, text: str) -> Encoding:
@@ -189,42 +196,18 @@ def _encode_text(tokenizer: Tokenizer, text: str) -> Encoding:
     return tokenizer.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
 
 
-def _encode_window(session: ort.InferenceSession, row: _Tokens, window: Window) -> Vectors:
-    pieces = [(start - window.start, end - window.start) for start, end in window.pieces]
-    return _run(session, row.ids[window.start : window.end], pieces)
+def _encode_window(session: ort.InferenceSession, row: _Tokens, start: int, end: int) -> Window:
+    """The marks are kept where all of the window is text; beside context, only the closing one is."""
+    states = _run(session, row.ids[start:end])
+    hidden = max(0, row.context - start)
+    offsets = row.offsets[max(0, start - row.context) : end - row.context]
+    if hidden:
+        return Window(states[1 + hidden :], (*offsets, None))
+    return Window(states, (None, *offsets, None))
 
 
-def _run(session: ort.InferenceSession, ids: Sequence[int], pieces: Sequence[tuple[int, int]]) -> Vectors:
-    """Pool pieces of one window; token 0 is the first after the opening mark, -1 is that mark itself."""
+def _run(session: ort.InferenceSession, ids: Sequence[int]) -> States:
+    """States of a window and its two marks: (tokens + 2, dimensions)."""
     row = np.array([[FIRST_TOKEN, *ids, LAST_TOKEN]], np.int64)
-    pool = np.zeros((1, len(pieces), row.shape[1]), np.float32)
-    for index, (start, end) in enumerate(pieces):
-        pool[0, index, start + 1 : end + 1] = 1
-    vectors: Vectors = np.asarray(session.run(["embedding"], {"input_ids": row, "pool": pool})[0], np.float32)[0]
-    return vectors
-
-
-def _assemble(
-    row: _Tokens, windows: Sequence[Window], vectors: Sequence[Vectors], blank: Vectors | None, length: int
-) -> EncodedPassage:
-    if not windows and blank is not None:
-        return EncodedPassage(blank, ((0, length),), 2)
-    tokens = sum(window.end - window.start + 2 for window in windows)
-    pieces = [(start - row.context, end - row.context) for window in windows for start, end in window.pieces]
-    return EncodedPassage(np.concatenate(vectors), tuple(_characters(row, *piece) for piece in pieces), tokens)
-
-
-def _characters(row: _Tokens, start: int, end: int) -> tuple[int, int]:
-    """Characters of tokens `start` to `end`, widened to whole words."""
-    last = end - 1
-    while start > 0 and row.words[start - 1] == row.words[start]:
-        start -= 1
-    while last + 1 < len(row.words) and row.words[last + 1] == row.words[last]:
-        last += 1
-    return row.offsets[start][0], row.offsets[last][1]
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: Vectors = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
+    states: States = np.asarray(session.run(["states"], {"input_ids": row})[0], np.float32)[0]
+    return states

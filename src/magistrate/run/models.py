@@ -31,7 +31,8 @@ def classifier_for(
     """Build the classifier that `model` names; nothing is opened yet.
 
     Args:
-        model: None for the configured default, `embedded`, a URL ending in /v1, or a name from `[models]`.
+        model: None for the configured default, `embedded`, the folder of an embedded model, a URL ending in /v1, or a
+            name from `[models]`.
         config: The settings.
         model_name: Which model at that URL; None where it serves just one, or the settings say so.
         effort: Overrides the settings.
@@ -43,7 +44,7 @@ def classifier_for(
         UsageError: no such model or dialect, or options that the embedded judge does not take.
     """
     wanted = model if model is not None else config.judge.model
-    if wanted is None or wanted == EMBEDDED:
+    if _is_embedded(wanted, config):
         if model_name is not None or dialect is not None:
             raise UsageError("the embedded judge takes no model name and no dialect", hint="add --model URL")
         if plan is not None or max_calls is not None:
@@ -51,8 +52,8 @@ def classifier_for(
                 "the embedded judge reads all rules at once",
                 hint="add --model URL, or leave the plan and its calls out",
             )
-        return _embedded()
-    settings = _settings(wanted, config)
+        return _embedded(None if wanted is None or wanted == EMBEDDED else Path(wanted))
+    settings = _settings(wanted or EMBEDDED, config)
     if plan is None and max_calls is None:
         return _reasoner(settings, model_name=model_name, effort=effort, dialect=dialect)
     budget = NO_BUDGET if max_calls is None else Budget(calls=max_calls)
@@ -66,9 +67,14 @@ def batch_shape(model: str | None, config: Config) -> tuple[int, int]:
     gets small chunks, which cost milliseconds to repeat.
     """
     wanted = model if model is not None else config.judge.model
-    if wanted is None or wanted == EMBEDDED:
+    if _is_embedded(wanted, config):
         return 32, 2
-    return 1, _settings(wanted, config).concurrency
+    return 1, _settings(wanted or EMBEDDED, config).concurrency
+
+
+def _is_embedded(wanted: str | None, config: Config) -> bool:
+    """Whether that is the judge of the package, or a folder of one that the user trained. Names come first."""
+    return wanted is None or wanted == EMBEDDED or (wanted not in config.models and Path(wanted).is_dir())
 
 
 def _settings(wanted: str, config: Config) -> ModelConfig:
@@ -81,18 +87,18 @@ def _settings(wanted: str, config: Config) -> ModelConfig:
     meant = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(
         f"no model named {wanted!r}",
-        hint=f"{meant}known: {', '.join(known)}; or give a URL such as http://127.0.0.1:8000/v1, "
-        f"or add [models.{wanted}] to magistrate.toml",
+        hint=f"{meant}known: {', '.join(known)}; or give a URL such as http://127.0.0.1:8000/v1, the folder of an "
+        f"embedded model, or add [models.{wanted}] to magistrate.toml",
     )
 
 
 @functools.cache
-def _embedded() -> Classifier:
-    """The embedded judge, one for the process: its weights are read once and are never written."""
+def _embedded(folder: Path | None) -> Classifier:
+    """An embedded judge, one a folder for the process: its weights are read once and are never written."""
     from magistrate.classifiers.clause_matcher import ClauseMatcher  # loads numpy
     from magistrate.encoders.minilm import MiniLmEncoder  # loads onnxruntime
 
-    return ClauseMatcher(MiniLmEncoder())
+    return ClauseMatcher(MiniLmEncoder() if folder is None else MiniLmEncoder(folder))
 
 
 def _reasoner(

@@ -1,0 +1,1 @@
+"""Fitting models: from labelled cases to what the package ships or a user runs."""
