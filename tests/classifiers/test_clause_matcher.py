@@ -16,8 +16,9 @@ from magistrate.classifiers import clause_matcher
 from magistrate.classifiers.base import Classifier
 from magistrate.classifiers.clause_matcher import CLOSE_RULES, DIALECT, ClauseMatcher
 from magistrate.digest import text_digest
-from magistrate.encoders.base import EncodedPassage, Passage, Vectors
+from magistrate.encoders.base import EncodedPassage, Passage, States
 from magistrate.encoders.minilm import MiniLmEncoder
+from magistrate.encoders.model_folder import ASSETS, ModelFolder, read_model_folder
 from magistrate.errors import UsageError
 from magistrate.policy.model import Polarity, Policy
 from magistrate.types import Abstained, Code, Content, Decided, Message, Role, Severity, Target, Verdict
@@ -66,17 +67,21 @@ class CountingEncoder:
         return self._inner.name
 
     @property
+    def folder(self) -> ModelFolder:
+        return self._inner.folder
+
+    @property
     def dimensions(self) -> int:
         return self._inner.dimensions
 
-    def encode(self, texts: Sequence[str]) -> Vectors:
+    def encode(self, texts: Sequence[str]) -> States:
         self.texts += texts
         return self._inner.encode(texts)
 
-    def encode_pieces(self, passages: Sequence[Passage]) -> list[EncodedPassage]:
+    def encode_tokens(self, passages: Sequence[Passage]) -> list[EncodedPassage]:
         self.passages += passages
         self.groups.append(len(passages))
-        return self._inner.encode_pieces(passages)
+        return self._inner.encode_tokens(passages)
 
     def __enter__(self) -> Self:
         self._inner.__enter__()
@@ -111,7 +116,7 @@ def without_latency(verdict: Verdict) -> Verdict:
 
 def test_is_a_classifier() -> None:
     one: Classifier = ClauseMatcher(MiniLmEncoder())
-    assert one.name == "minilm-l6-int8"
+    assert one.name == read_model_folder(ASSETS).name
 
 
 def test_a_violation_names_the_deciding_rule_and_the_nearest_allowed_one() -> None:
@@ -141,7 +146,7 @@ def test_the_rationale_says_what_the_evidence_says_and_does_not_quote_the_conten
     verdict = decided(judge_text(f"Hello Zebediah. {PAY_OUTSIDE}"))
     for match in (verdict.evidence[0], verdict.evidence[-1]):
         assert match.rule_id in verdict.rationale
-        assert f"({match.score:.2f})" in verdict.rationale
+        assert f"({match.score:.1f})" in verdict.rationale
     span = verdict.evidence[0].span
     assert span is not None
     assert f"haracters {span.start}-{span.end}" in verdict.rationale
@@ -151,7 +156,7 @@ def test_the_rationale_says_what_the_evidence_says_and_does_not_quote_the_conten
 def test_the_trace_says_where_the_verdict_comes_from() -> None:
     trace = judge_text(PAY_OUTSIDE).trace
     assert (trace.policy, trace.policy_digest) == ("marketplace", MARKET.digest)
-    assert (trace.model, trace.dialect) == ("minilm-l6-int8", DIALECT)
+    assert (trace.model, trace.dialect) == (read_model_folder(ASSETS).name, DIALECT)
     assert trace.usage.calls == 1
     assert trace.usage.input_tokens == 14
     assert trace.latency_ms > 0
@@ -196,7 +201,8 @@ def test_content_is_encoded_once_for_all_policies_and_rules_once_a_policy() -> N
     asyncio.run(run())
     assert [passage.text for passage in encoder.passages] == [PAY_OUTSIDE, COLLECT] * 2
     assert sorted(encoder.texts) == sorted({*encoder.texts})
-    assert {rule.text for policy in (MARKET, GARDEN) for rule in policy.rules} < set(encoder.texts)
+    told = {f"{policy.title}: {rule.text}" for policy in (MARKET, GARDEN) for rule in policy.rules}
+    assert told < set(encoder.texts)
 
 
 def test_the_least_recently_used_policy_is_forgotten() -> None:
@@ -219,7 +225,7 @@ def test_more_policies_than_the_cache_holds_are_each_encoded_once_a_call() -> No
     encoder = CountingEncoder()
     cases = [Case(policy, Content.of_text(text)) for text in TEXTS for policy in (MARKET, GARDEN)]
     judge(*cases, matcher=ClauseMatcher(encoder, cached_policies=1))
-    assert encoder.texts.count(MARKET.rules[0].text) == encoder.texts.count(GARDEN.rules[0].text) == 1
+    assert len(encoder.texts) == len({*encoder.texts})
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "12 345", "?!", "😀😀", "\x00"])
@@ -265,7 +271,8 @@ def test_a_policy_without_allowed_rules_decides_both_ways() -> None:
     bad, good = judge(*(Case(policy, Content.of_text(text)) for text in (PAY_OUTSIDE, CHATTER)))
     assert decided(bad).violation and decided(bad).rule_ids[0] == "M1"
     assert not decided(good).violation and decided(good).rule_ids == ()
-    assert "no allowed rule" in decided(good).rationale
+    assert "no allowed rule" in decided(bad).rationale
+    assert "stands for no rule at all" in decided(good).rationale
 
 
 def test_a_policy_without_violating_rules_has_nothing_to_judge_by() -> None:
@@ -370,7 +377,7 @@ def test_no_content_raises_and_all_that_is_named_is_in_the_policy(texts: list[st
     for text, verdict in zip(texts, verdicts, strict=True):
         assert isinstance(verdict, Decided | Abstained)
         for match in verdict.evidence:
-            assert match.rule_id in ids and match.span is not None and -1 <= match.score <= 1.00001
+            assert match.rule_id in ids and match.span is not None and np.isfinite(match.score)
             assert 0 <= match.span.start <= match.span.end <= len(text)
         if isinstance(verdict, Decided):
             assert set(verdict.rule_ids) <= ids

@@ -3,43 +3,28 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magistrate.encoders.windows import PIECE_STEP, PIECE_TOKENS, WINDOW_TOKENS, cut_pieces, cut_windows
-
-COUNTS = st.integers(0, 3000)
-CONTEXTS = st.integers(0, 120)
+from magistrate.encoders.windows import PIECE_TOKENS, WINDOW_TOKENS, cut_pieces, cut_windows
 
 
-@given(COUNTS, CONTEXTS)
-def test_every_token_of_the_text_is_in_a_piece_and_none_of_the_context(tokens: int, context: int) -> None:
-    covered = {at for window in cut_windows(tokens, context=context) for piece in window.pieces for at in range(*piece)}
-    assert covered == set(range(context, tokens))
+@given(tokens=st.integers(0, 3000), context=st.integers(0, 97))
+def test_windows_hold_every_token_after_the_context(tokens: int, context: int) -> None:
+    windows = cut_windows(tokens, context=context)
+    assert set(range(context, tokens)) <= set[int]().union(*(range(start, end) for start, end in windows))
+    assert all(context < end <= tokens and 0 < end - start <= WINDOW_TOKENS for start, end in windows)
+    assert list(windows) == sorted(windows)
 
 
-@given(COUNTS, CONTEXTS)
-def test_a_piece_lies_whole_in_a_window_that_the_model_can_read(tokens: int, context: int) -> None:
-    for window in cut_windows(tokens, context=context):
-        assert 0 <= window.start < window.end <= tokens
-        assert window.end - window.start <= WINDOW_TOKENS
-        for start, end in window.pieces:
-            assert window.start <= start < end <= window.end
-            assert end - start <= PIECE_TOKENS
+def test_no_text_is_no_window() -> None:
+    assert cut_windows(0) == cut_windows(5, context=5) == ()
 
 
-@given(COUNTS, CONTEXTS)
-def test_pieces_stay_in_order_and_none_is_lost_between_windows(tokens: int, context: int) -> None:
-    pieces = [piece for window in cut_windows(tokens, context=context) for piece in window.pieces]
-    assert pieces == list(cut_pieces(tokens, start=context))
-    assert pieces == sorted(set(pieces))
+def test_a_short_text_is_one_window() -> None:
+    assert cut_windows(254) == ((0, 254),)
+    assert cut_windows(255) == ((0, 254), (224, 255))
 
 
-def test_short_texts_are_one_piece_and_longer_ones_overlap_by_half() -> None:
-    assert cut_pieces(0) == ()
-    assert cut_pieces(1) == ((0, 1),)
-    assert cut_pieces(PIECE_TOKENS) == ((0, 16),)
-    assert cut_pieces(PIECE_TOKENS + 1) == ((0, 16), (PIECE_STEP, 17))
-    assert cut_pieces(40) == ((0, 16), (8, 24), (16, 32), (24, 40))
-
-
-def test_a_text_that_fits_is_one_window() -> None:
-    assert len(cut_windows(WINDOW_TOKENS)) == 1
-    assert len(cut_windows(WINDOW_TOKENS + 1)) == 2
+@given(tokens=st.integers(0, 600), start=st.integers(0, 100))
+def test_pieces_hold_every_token_and_are_short(tokens: int, start: int) -> None:
+    pieces = cut_pieces(tokens, start=start)
+    assert set(range(start, tokens)) == set[int]().union(*(range(first, last) for first, last in pieces))
+    assert all(0 < last - first <= PIECE_TOKENS for first, last in pieces)

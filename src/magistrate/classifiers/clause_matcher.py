@@ -17,13 +17,14 @@ from magistrate.case import Case
 from magistrate.classifiers.clause_rationale import Evidence, explain
 from magistrate.classifiers.passage_head import PassageHead
 from magistrate.classifiers.rule_index import RuleIndex, RuleScore, Scores
+from magistrate.classifiers.segments import Segment, cut_content
 from magistrate.digest import Digest
-from magistrate.encoders.base import EncodedPassage, Encoder, Passage, Window
+from magistrate.encoders.base import EncodedPassage, Encoder, Window
 from magistrate.encoders.minilm import MiniLmEncoder
 from magistrate.encoders.windows import cut_pieces
 from magistrate.errors import UsageError
 from magistrate.policy.model import Polarity, Policy
-from magistrate.types import Abstained, Code, Content, Decided, Message, Role, RuleMatch, Span, Trace, Usage, Verdict
+from magistrate.types import Abstained, Code, Content, Decided, RuleMatch, Span, Trace, Usage, Verdict
 
 DIALECT = "clause-matcher.v2"
 """Changes with anything that changes a verdict besides the model: passages, windows, how scores are joined."""
@@ -31,23 +32,10 @@ CLOSE_RULES = 3
 CLOSE_WITHIN = 0.7
 """At most this many rules are named, none that speaks less loudly than the deciding one by more than this."""
 
-SEGMENT_CHARACTERS = 20_000
-SEGMENT_OVERLAP = 200
 GROUP_CHARACTERS = 50_000
 """Bound the states that are held at once (about 60 MB), not what is judged."""
 
-_CONTEXT_ROLES = frozenset({Role.USER, Role.ASSISTANT, Role.TOOL})
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """A stretch of one judged message, short enough to encode at once."""
-
-    message: int
-    offset: int
-    passage: Passage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class _Loudest:
     scores: Scores
     """(1, passages)"""
     window: Window
-    segment: _Segment
+    segment: Segment
 
 
 @dataclass(slots=True)
@@ -75,7 +63,8 @@ class ClauseMatcher:
 
     Each rule and each example of a policy scores the content by itself; the violating ones are set against the
     allowed ones (`rule_index`). Content is read in windows of 254 tokens that overlap, and the window that speaks
-    loudest for a violation decides; so nothing is cut from long content. A judged message of a chat is read after the
+    loudest for a violation decides; so nothing is cut from long content. Words that are disguised are read as they are
+    meant, too (`disguise`). A judged message of a chat is read after the
     messages before it. The verdict names the rules that speak loudest, the words that do so by themselves, and the
     nearest rule of the other side. A rule's score does not depend on the other rules: precedence between rules and
     conditions spread over several of them are not read.
@@ -151,7 +140,7 @@ class ClauseMatcher:
     ) -> dict[int, _Loudest]:
         """For each position, the window that decides; none where nothing can be judged."""
         found: dict[int, _Loudest] = {}
-        work = ((hearing, segment) for hearing in hearings for segment in _cut(hearing.content))
+        work = ((hearing, segment) for hearing in hearings for segment in cut_content(hearing.content))
         for group in _grouped(work, lambda item: len(item[1].passage.text)):
             encoded = self._encoder.encode_tokens([segment.passage for _, segment in group])
             for (hearing, segment), passage in zip(group, encoded, strict=True):
@@ -277,23 +266,6 @@ def _why_nothing(index: RuleIndex) -> str:
     return "nothing to judge: the content has no letters"
 
 
-def _cut(content: Content) -> Iterator[_Segment]:
-    """Cut each judged message that has letters into segments that overlap; the first is read in its context."""
-    first = content.judged_index or 0
-    for number, message in enumerate(content.judged):
-        if not any(character.isalpha() for character in message.content):
-            continue
-        context = _context(content.messages[: first + number])
-        for offset in range(0, max(1, len(message.content) - SEGMENT_OVERLAP), SEGMENT_CHARACTERS - SEGMENT_OVERLAP):
-            text = message.content[offset : offset + SEGMENT_CHARACTERS]
-            yield _Segment(number, offset, Passage(text, context if offset == 0 else ""))
-
-
-def _context(earlier: Sequence[Message]) -> str:
-    """What was said before. Instructions of the operator are no part of the talk."""
-    return "\n".join(message.content for message in earlier if message.role in _CONTEXT_ROLES)
-
-
 def _length(hearing: _Hearing) -> int:
     return sum(len(message.content) for message in hearing.content.judged)
 
@@ -313,7 +285,7 @@ def _grouped(items: Iterable[T], length: Callable[[T], int]) -> Iterator[list[T]
         yield group
 
 
-def _loudest(index: RuleIndex, segment: _Segment, passage: EncodedPassage) -> _Loudest | None:
+def _loudest(index: RuleIndex, segment: Segment, passage: EncodedPassage) -> _Loudest | None:
     """The first window of the highest log-odds."""
     if not index.can_violate:
         return None
@@ -329,14 +301,14 @@ def _span(head: PassageHead, index: RuleIndex, loudest: _Loudest, passage: int) 
     tokens = [i for i, span in enumerate(spans) if span is not None]
     segment = loudest.segment
     if not tokens:
-        return Span(segment.offset, segment.offset + len(segment.passage.text), segment.message)
+        return segment.span(0, len(segment.passage.text))
     pieces = cut_pieces(tokens[-1] + 1, start=tokens[0])
     scores = head.piece_scores(loudest.window.states, index.prepared, passage, pieces)
     first, last = pieces[int(scores.argmax())]
     begin, end = spans[first], spans[last - 1]
     assert begin is not None and end is not None  # noqa: S101  # marks stand only around the tokens
     start, stop = _whole_words(segment.passage.text, begin[0], end[1])
-    return Span(segment.offset + start, segment.offset + stop, segment.message)
+    return segment.span(start, stop)
 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:

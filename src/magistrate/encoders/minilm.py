@@ -41,7 +41,7 @@ class _Open:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tokens:
+class Tokens:
     """A tokenised passage: context and text in one row, and where the text's tokens are in it."""
 
     ids: list[int]
@@ -90,7 +90,7 @@ class MiniLmEncoder:
 
     def __enter__(self) -> Self:
         if self._opened is None:
-            tokenizer, session = _load_tokenizer(self._folder.path), _load_session(self._folder.path)
+            tokenizer, session = load_tokenizer(self._folder.path), _load_session(self._folder.path)
             workers = ThreadPoolExecutor(self._threads or usable_processors(), thread_name_prefix="minilm")
             self._opened = _Open(tokenizer, session, workers)
         return self
@@ -125,7 +125,7 @@ class MiniLmEncoder:
             UsageError: the encoder is not open.
         """
         opened = self._require_open()
-        rows = _map(opened.workers, lambda passage: _tokenize(opened.tokenizer, passage), passages)
+        rows = _map(opened.workers, lambda passage: tokenize(opened.tokenizer, passage), passages)
         cuts = [cut_windows(len(row.ids), context=row.context) or ((len(row.ids), len(row.ids)),) for row in rows]
         jobs = [(row, *cut) for row, found in zip(rows, cuts, strict=True) for cut in found]
         windows = iter(_map(opened.workers, lambda job: _encode_window(opened.session, *job), jobs))
@@ -147,7 +147,12 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def _load_tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokeniser of a model.
+
+    Raises:
+        BackendError: the folder has none.
+    """
     path = folder / TOKENIZER
     if not path.is_file():
         raise _missing(path)
@@ -182,13 +187,14 @@ def _map(workers: ThreadPoolExecutor, function: Callable[[T], R], items: Iterabl
     return list(workers.map(function, items))
 
 
-def _tokenize(tokenizer: Tokenizer, passage: Passage) -> _Tokens:
+def tokenize(tokenizer: Tokenizer, passage: Passage) -> Tokens:
+    """Context, a mark and text in one row; of the context only the end."""
     text = _encode_text(tokenizer, passage.text)
     context: list[int] = []
     if passage.context:
         context = _encode_text(tokenizer, passage.context[-CONTEXT_CHARACTERS:]).ids[-CONTEXT_TOKENS:]
         context.append(LAST_TOKEN)
-    return _Tokens([*context, *text.ids], len(context), text.offsets)
+    return Tokens([*context, *text.ids], len(context), text.offsets)
 
 
 def _encode_text(tokenizer: Tokenizer, text: str) -> Encoding:
@@ -196,7 +202,7 @@ def _encode_text(tokenizer: Tokenizer, text: str) -> Encoding:
     return tokenizer.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
 
 
-def _encode_window(session: ort.InferenceSession, row: _Tokens, start: int, end: int) -> Window:
+def _encode_window(session: ort.InferenceSession, row: Tokens, start: int, end: int) -> Window:
     """The marks are kept where all of the window is text; beside context, only the closing one is."""
     states = _run(session, row.ids[start:end])
     hidden = max(0, row.context - start)

@@ -32,7 +32,7 @@ TEXTS = ["Buy followers now, 1000 for $5", "I lost my cat near the station", "yo
 
 
 def tokens() -> TextTokens:
-    return TextTokens(ASSETS / TOKENIZER, content_tokens=160, passage_tokens=96)
+    return TextTokens(ASSETS, content_tokens=160, passage_tokens=96)
 
 
 def test_the_head_in_numpy_is_the_head_that_is_trained() -> None:

@@ -78,7 +78,7 @@ def train(options: Options, *, said: Callable[[str], None]) -> Trained:
     policies = {policy.name: policy for family in families for policy in family.policies}
     said(f"{len(families)} families, {len(policies)} policies, {sum(len(f.cases) for f in families)} contents")
     held_out = held_out_sets(options.data, may_train=ALLOWED, seed=options.seed)
-    tokens = TextTokens(ASSETS / TOKENIZER, content_tokens=CONTENT_TOKENS, passage_tokens=PASSAGE_TOKENS)
+    tokens = TextTokens(ASSETS, content_tokens=CONTENT_TOKENS, passage_tokens=PASSAGE_TOKENS)
     start = _start(options)
     before = score_held_out(start.network, held_out, tokens)
     said(f"before: {_means(before)}")

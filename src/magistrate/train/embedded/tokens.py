@@ -1,20 +1,14 @@
-"""Texts → token ids, as the embedded judge reads them."""
+"""Texts → token ids, as the embedded judge reads them, cut to what a step can afford."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
-from magistrate.types import Content, Message, Role
-
-FIRST, LAST = 101, 102
-"""[CLS] and [SEP]."""
-CONTEXT_TOKENS = 96
-_CONTEXT_ROLES = frozenset({Role.USER, Role.ASSISTANT, Role.TOOL})
+from magistrate.classifiers.segments import spoken_before
+from magistrate.encoders.base import Passage
+from magistrate.encoders.minilm import FIRST_TOKEN, LAST_TOKEN, Tokens, load_tokenizer, tokenize
+from magistrate.types import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +20,35 @@ class TokenRow:
 
 
 class TextTokens:
-    """Tokenise contents and passages, each once."""
+    """Tokenise contents and passages, each once.
 
-    def __init__(self, tokenizer: Path, *, content_tokens: int, passage_tokens: int) -> None:
-        self._tokenizer = Tokenizer.from_file(str(tokenizer))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._tokenizer.encode_special_tokens = True
-        self._content_tokens = content_tokens
-        self.passage = lru_cache(maxsize=100_000)(lambda text: self._row(text, passage_tokens))
-        self.content = lru_cache(maxsize=None)(self._content)
+    Args:
+        folder: Of a model, for its tokeniser.
+        content_tokens: What is kept of a content.
+        passage_tokens: What is kept of a passage of a policy.
+    """
 
-    def _encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+    def __init__(self, folder: Path, *, content_tokens: int, passage_tokens: int) -> None:
+        self._tokenizer = load_tokenizer(folder)
+        self._content_tokens, self._passage_tokens = content_tokens, passage_tokens
+        self._contents: dict[Content, TokenRow] = {}
+        self._passages: dict[str, TokenRow] = {}
 
-    def _row(self, text: str, most: int) -> TokenRow:
-        return TokenRow((FIRST, *self._encode(text)[:most], LAST), 0)
+    def passage(self, text: str) -> TokenRow:
+        """A passage of a policy."""
+        if text not in self._passages:
+            self._passages[text] = _row(tokenize(self._tokenizer, Passage(text)), self._passage_tokens)
+        return self._passages[text]
 
-    def _content(self, content: Content) -> TokenRow:
-        first = content.judged_index or 0
-        judged = "\n".join(message.content for message in content.judged)
-        context = "\n".join(_said(content.messages[:first]))
-        ids = self._encode(judged[: self._content_tokens * 12])[: self._content_tokens]
-        if not context:
-            return TokenRow((FIRST, *ids, LAST), 0)
-        before = self._encode(context[-CONTEXT_TOKENS * 20 :])[-CONTEXT_TOKENS:]
-        return TokenRow((FIRST, *before, LAST, *ids, LAST), len(before) + 2)
+    def content(self, content: Content) -> TokenRow:
+        """The judged messages, joined, after what was said before them."""
+        if content not in self._contents:
+            judged = "\n".join(message.content for message in content.judged)
+            context = spoken_before(content.messages[: content.judged_index or 0])
+            self._contents[content] = _row(tokenize(self._tokenizer, Passage(judged, context)), self._content_tokens)
+        return self._contents[content]
 
 
-def _said(earlier: tuple[Message, ...]) -> Iterator[str]:
-    return (message.content for message in earlier if message.role in _CONTEXT_ROLES)
+def _row(tokens: Tokens, most: int) -> TokenRow:
+    ids = tokens.ids[: tokens.context + most]
+    return TokenRow((FIRST_TOKEN, *ids, LAST_TOKEN), tokens.context + 1 if tokens.context else 0)
