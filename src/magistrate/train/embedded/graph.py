@@ -14,12 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from magistrate.train.embedded.shape import EPSILON, HEADS, LAYERS, WIDTH
+
 Array = NDArray[np.float32]
 Weights = Mapping[str, Array]
 """The encoder's tensors by the names of `network.TokenEncoder`."""
 
-LAYERS, WIDTH, HEADS, MAX_TOKENS = 6, 384, 12, 256
-LAYER_NORM_EPSILON = 1e-12
+MAX_TOKENS = 256
 OPSET, IR_VERSION = 17, 9
 CONTRIB = "com.microsoft"
 WEIGHT_STEPS = 63
@@ -60,7 +61,7 @@ class _Graph:
         """Normalise. Not joined with the sum before it: onnxruntime's SkipLayerNormalization took 6 times as long."""
         scale = self.constant(f"{prefix}.weight", self.weights[f"{prefix}.weight"])
         bias = self.constant(f"{prefix}.bias", self.weights[f"{prefix}.bias"])
-        return self.node("LayerNormalization", [value, scale, bias], axis=-1, epsilon=LAYER_NORM_EPSILON)
+        return self.node("LayerNormalization", [value, scale, bias], axis=-1, epsilon=EPSILON)
 
     def linear(self, value: str, name: str) -> str:
         """Multiply by a weight (outputs, inputs), add a bias. Int8: one scale an output, activations at run time."""

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-WIDTH, LAYERS, HEADS, INNER, VOCABULARY, POSITIONS = 384, 6, 12, 1536, 30522, 512
-EPSILON = 1e-12
-READ_HEADS, READ_WIDTH = 4, 64
-"""Of the attention with which a passage reads the tokens of a content."""
+from magistrate.classifiers.passage_head import READ_HEADS
+from magistrate.train.embedded.shape import EPSILON, HEADS, INNER, LAYERS, POSITIONS, VOCABULARY, WIDTH
+
+READ_WIDTH = 64
+"""Of each head of the attention with which a passage reads the tokens of a content."""
 COMPARED = 192
 """Inner width of the comparison of a passage with what it read."""
 
@@ -52,7 +53,7 @@ class TokenEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words = nn.Embedding(VOCABULARY, WIDTH)
-        self.words.weight.requires_grad_(requires_grad=False)  # half of the weights, most seen too rarely to learn
+        self.words.weight.requires_grad = False  # half of the weights, most seen too rarely to learn
         self.places = nn.Embedding(POSITIONS, WIDTH)
         self.norm = nn.LayerNorm(WIDTH, eps=EPSILON)
         self.layers = nn.ModuleList([EncoderLayer() for _ in range(LAYERS)])
