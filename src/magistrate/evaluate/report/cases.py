@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from magistrate.evaluate.appraisal import Appraisal, Miss
+from magistrate.evaluate.appraisal import Appraisal
 from magistrate.evaluate.report.markup import code_word, head, number, row, table, text
 from magistrate.evaluate.report.plain import content_text
+from magistrate.evaluate.results import CaseResult
 from magistrate.policy.model import Policy
 
 CONTENT_SHOWN = 4000
@@ -23,7 +24,7 @@ def misses_part(test: Appraisal, worst: int) -> str:
     shown = test.wrong[:worst]
     of_all = f"the worst {len(shown)} of {len(test.wrong)}" if len(shown) < len(test.wrong) else f"all {len(shown)}"
     order = "furthest probability first; without probabilities the most suspect reasoning first"
-    cases = "".join(_case(miss, test.policy) for miss in shown)
+    cases = "".join(case_article(miss, test.policy) for miss in shown)
     return f'<h3>Judged wrongly <span class="muted small">{of_all}; {order}</span></h3>{cases}\n'
 
 
@@ -44,26 +45,27 @@ def undecided_part(test: Appraisal) -> str:
     return f"<h3>Not decided</h3>{table(head(names, plain=4), lines)}\n"
 
 
-def _case(miss: Miss, policy: Policy | None) -> str:
-    record = miss.row
-    kind = "missed violation" if miss.gold.violation else "false alarm"
-    facts = [kind, *(f for f in (miss.gold.kind, miss.gold.lang, miss.gold.category) if f)]
+def case_article(result: CaseResult, policy: Policy | None) -> str:
+    """A case with its content, its rules and its reasoning side by side."""
+    record = result.row
+    facts = [result.standing, *(f for f in (result.gold.kind, result.gold.lang, result.gold.category) if f)]
     if record.probability is not None:
         facts.append(f"probability of a violation {record.probability:.3f}")
     header = f"<b>{text(record.id)}</b>" + "".join(f"<span>{text(fact)}</span>" for fact in facts)
-    sides = f"<div>{_content(miss)}</div><div>{_rules(miss, policy)}</div><div>{_reasons(miss)}</div>"
-    return f'<article class="case"><header>{header}</header><div class="sides">{sides}</div></article>\n'
+    sides = f"<div>{_content(result)}</div><div>{_rules(result, policy)}</div><div>{_reasons(result)}</div>"
+    look = "case right" if result.right else "case"
+    return f'<article class="{look}"><header>{header}</header><div class="sides">{sides}</div></article>\n'
 
 
-def _content(miss: Miss) -> str:
+def _content(miss: CaseResult) -> str:
     if miss.content is None:
         return '<h4>Content</h4><p class="muted">Not in the run file. Give the golden set to see it.</p>'
     return f'<h4>Content</h4><div class="text" dir="auto">{_cut(content_text(miss), CONTENT_SHOWN)}</div>'
 
 
-def _rules(miss: Miss, policy: Policy | None) -> str:
+def _rules(miss: CaseResult, policy: Policy | None) -> str:
     word = "a violation" if miss.gold.violation else "allowed"
-    said = "a violation" if miss.row.violation else "allowed"
+    said = "not decided" if miss.right is None else "a violation" if miss.row.violation else "allowed"
     golden = "".join(_each(miss.gold.rule_ids, policy)) or '<p class="muted">names no rule</p>'
     judged = "".join(_each(miss.row.rule_ids, policy)) or '<p class="muted">cites no rule</p>'
     return f"<h4>Golden: {word}</h4>{golden}<h4>Judged: {said}</h4>{judged}"
@@ -79,7 +81,7 @@ def _each(rule_ids: tuple[str, ...], policy: Policy | None) -> Iterator[str]:
             yield f'<p><b>{text(rule_id)}</b> {text(rule.text[:300])} <span class="place">{text(place)}</span></p>'
 
 
-def _reasons(miss: Miss) -> str:
+def _reasons(miss: CaseResult) -> str:
     record = miss.row
     rationale = f'<h4>Rationale</h4><div class="text">{_cut(record.rationale, REASONING_SHOWN)}</div>'
     reasoning = f'<h4>Reasoning</h4><div class="text">{_cut(record.reasoning, REASONING_SHOWN)}</div>'

@@ -12,14 +12,14 @@ from magistrate.errors import MissingExtraError, UsageError
 from magistrate.evaluate.appraisal import Appraisal
 from magistrate.evaluate.report.charts import charts
 from magistrate.evaluate.report.page import report_page
-from magistrate.evaluate.report.plain import appraisal_values, cases_csv, figures_csv
+from magistrate.evaluate.report.plain import appraisal_values, cases_csv, figures_csv, reasoning_csv
 
 SCALE = 2
 """Pixels of a PNG for one of the drawing."""
 
 
 def report_files(page: Path, tests: Sequence[Appraisal]) -> dict[Path, bytes]:
-    """The page, and beside it its figures as JSON and CSV and the wrong cases as CSV.
+    """The page, and beside it its figures as JSON and CSV and its rankings of cases as CSV.
 
     Raises:
         UsageError: the page's name does not end in `.html`.
@@ -32,6 +32,7 @@ def report_files(page: Path, tests: Sequence[Appraisal]) -> dict[Path, bytes]:
         page.with_suffix(".json"): values.encode(),
         page.with_suffix(".csv"): figures_csv(tests).encode(),
         page.with_suffix(".cases.csv"): cases_csv(tests).encode(),
+        page.with_suffix(".reasoning.csv"): reasoning_csv(tests).encode(),
     }
 
 

@@ -13,6 +13,7 @@ from magistrate.evaluate.metrics import Metric
 from magistrate.evaluate.report.cases import misses_part, undecided_part
 from magistrate.evaluate.report.charts import charts
 from magistrate.evaluate.report.markup import badge, bounds, code_word, figure, head, number, row, table, text
+from magistrate.evaluate.report.reasoning import reasoning_part
 from magistrate.row import Outcome
 
 CARDS = (Metric.F1, Metric.PRECISION, Metric.RECALL, Metric.FALSE_POSITIVE_RATE, Metric.AVERAGE_PRECISION)
@@ -96,6 +97,7 @@ def _policy(test: Appraisal, place: int, worst: int) -> Iterator[str]:
     yield _parts("Labels", test.labels, test, "of cases that the golden set gives the label to")
     groups = _parts("Kinds of cases", test.kinds, test, "") + _parts("Languages", test.languages, test, "")
     yield f'<div class="charts">{groups}</div>\n'
+    yield reasoning_part(test, worst)
     yield _cost(test)
     yield undecided_part(test)
     yield misses_part(test, worst)
