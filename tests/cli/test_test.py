@@ -228,7 +228,7 @@ def test_the_worst_founded_reasoning_is_named_with_its_faults(magistrate: Termin
     with answering(answer, reasoning='The policy states "Orders are always forbidden". See AD7.') as url:
         done = magistrate("test", str(path), *judged_by(url), "--run", "ads.run.jsonl", "-v", "--worst", "1")
     assert "reasoning of 6 cases looked through; badly founded 6 of 6, 1.000 (0.610 to 1.000)" in done.out
-    assert "cites what the policy does not have  6 of 6" in done.out
+    assert "cites rules that are not there 6 of 6" in done.out
     assert done.out.count("  suspect 0.70") == 1
     row = json.loads(Path("ads.run.jsonl").read_text(encoding="utf-8").splitlines()[1])
     assert row["audit"]["version"] == "audit.v1"

@@ -89,7 +89,7 @@ def _show_grounds(console: Console, test: Appraisal, *, worst: int, verbose: boo
     badly = rate_text(next(rate for rate in found.rates if rate.fault is Fault.ANY))
     console.print(Text(f"  reasoning of {found.checked} cases looked through; badly founded {badly}"), soft_wrap=True)
     for rate in found.rates if verbose else ():
-        console.print(Text(f"    {rate.fault.value:<36} {rate_text(rate)}"))
+        console.print(Text(f"    {rate.fault.value:<30} {rate_text(rate)}"))
     faulty = [(result, result.audit) for result in test.suspect if result.audit is not None and faults(result.audit)]
     for result, audit in faulty[:worst]:
         line = f"  suspect {audit.score:.2f}  {plain(result.row.id)}  {result.standing}  "

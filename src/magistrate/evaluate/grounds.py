@@ -8,9 +8,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from magistrate.evaluate import linear
 from magistrate.evaluate.audit import ReasoningAudit
-from magistrate.evaluate.interval import Interval, Numbers, difference_interval
+from magistrate.evaluate.interval import Interval, Numbers, share_difference_interval
 from magistrate.evaluate.judged import cluster_numbers
 from magistrate.evaluate.measure import measure_share
 from magistrate.evaluate.metrics import Bools
@@ -19,11 +18,11 @@ from magistrate.evaluate.metrics import Bools
 class Fault(StrEnum):
     """What makes reasoning badly founded. Length, doubts and repetition rank it and are no faults."""
 
-    UNKNOWN_RULE = "cites what the policy does not have"
-    INVENTED_POLICY = "quotes what the policy does not say"
-    INVENTED_CONTENT = "quotes what the content does not say"
+    UNKNOWN_RULE = "cites rules that are not there"
+    INVENTED_POLICY = "invents words of the policy"
+    INVENTED_CONTENT = "invents words of the content"
     CONTRADICTS = "concludes the other verdict"
-    ACTS = "answers or refuses the content"
+    ACTS = "acts on the content"
     ANY = "any of these"
 
 
@@ -139,13 +138,16 @@ def _difference(
     confidence: float,
 ) -> FaultDifference:
     both = _asked(fault, first) & _asked(fault, second)
-    hits = [_found(fault, audits)[both] for audits in (first, second)]
-    one, two = (linear.accuracy(np.ones_like(found), found) for found in hits)  # a share: of saying yes everywhere
     cases = int(np.count_nonzero(both))
-    if one is None or two is None:
-        return FaultDifference(fault=fault, cases=cases, value=None, interval=None)
-    interval = difference_interval(one, two, _part(clusters, both), confidence=confidence)
-    return FaultDifference(fault=fault, cases=cases, value=two.value - one.value, interval=interval)
+    if not cases:
+        return FaultDifference(fault=fault, cases=0, value=None, interval=None)
+    one, two = (_found(fault, audits)[both] for audits in (first, second))
+    return FaultDifference(
+        fault=fault,
+        cases=cases,
+        value=(int(np.count_nonzero(two)) - int(np.count_nonzero(one))) / cases,
+        interval=share_difference_interval(one, two, _part(clusters, both), confidence=confidence),
+    )
 
 
 def _asked(fault: Fault, audits: Sequence[ReasoningAudit | None]) -> Bools:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from magistrate.evaluate.appraisal import Appraisal
 from magistrate.evaluate.grounds import Grounds
 from magistrate.evaluate.report.cases import case_article
-from magistrate.evaluate.report.markup import bounds, figure, head, number, row, table, text
+from magistrate.evaluate.report.markup import bounds, code_word, figure, head, number, row, table, text
 from magistrate.evaluate.results import CaseResult
 
 ARTICLES = 5
 """Suspect cases that are shown whole; wrongly judged ones have a part of their own."""
+REASONS = 3
+ID_SHOWN = 60
+"""Characters."""
 _WHAT = "does it cite rules that exist, quote what is there, conclude what the verdict says?"
 
 
@@ -65,6 +68,8 @@ def _ranking(test: Appraisal, worst: int) -> str:
 
 
 def _suspect(result: CaseResult) -> list[str]:
-    found = "<br>".join(text(reason) for reason in result.suspicion)
+    reasons = [text(reason) for reason in result.suspicion[:REASONS]]
+    more = len(result.suspicion) - len(reasons)
+    found = "<br>".join([*reasons, *([f'<span class="muted">and {more} more</span>'] if more else [])])
     score = None if result.audit is None else result.audit.score
-    return [text(result.row.id), text(result.standing), found, figure(score)]
+    return [code_word(result.row.id[:ID_SHOWN]), text(result.standing), found, figure(score)]
