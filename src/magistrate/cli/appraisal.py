@@ -63,6 +63,17 @@ def _line(test: Appraisal) -> Text:
     return Text.assemble(word, f"  {plain(test.name)}  {figures}  {counts}{broken_off}")
 
 
+def show_summary(console: Console, test: Appraisal) -> None:
+    """Print the counts of a golden set, the confusion table, and every figure with its interval."""
+    decided = test.outcomes.get(Outcome.DECIDED, 0)
+    violating = int(test.run.judged.truth.sum())
+    counts = f"{len(test.run)} cases, {violating} violating, {decided} decided, {len(test.run) - decided} not decided"
+    console.print(Text.assemble((plain(test.name), "bold"), f": {counts}"), soft_wrap=True)
+    for code, count in test.codes.items():
+        console.print(Text(f"  not decided: {code} {count}"))
+    _show_figures(console, test)
+
+
 def _show_figures(console: Console, test: Appraisal) -> None:
     counts = test.measures.counts
     console.print("                 judged violation   judged allowed")
