@@ -71,6 +71,7 @@ def show_summary(console: Console, test: Appraisal) -> None:
     console.print(Text.assemble((plain(test.name), "bold"), f": {counts}"), soft_wrap=True)
     for code, count in test.codes.items():
         console.print(Text(f"  not decided: {code} {count}"))
+    console.print(Text("  decided cases, figures with 95 % intervals:"))
     _show_figures(console, test)
 
 
