@@ -42,7 +42,7 @@ class Terminal:
 
 
 @contextmanager
-def answering(answer: Callable[[str], str]) -> Generator[str]:
+def answering(answer: Callable[[str], str], *, reasoning: str = "I look at the rules.") -> Generator[str]:
     """A chat server on this machine, in a thread; `answer` gets the user message and gives the final channel."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ def answering(answer: Callable[[str], str]) -> Generator[str]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            message = {"content": answer(body["messages"][-1]["content"]), "reasoning": "I look at the rules."}
+            message = {"content": answer(body["messages"][-1]["content"]), "reasoning": reasoning}
             usage = {"prompt_tokens": 10, "completion_tokens": 5}
             self._send({"model": "guard", "choices": [{"finish_reason": "stop", "message": message}], "usage": usage})
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.cli.terminal import Terminal, answering
@@ -43,6 +44,29 @@ def test_a_better_policy_is_told_with_what_it_mends(magistrate: Terminal) -> Non
     assert accuracy["difference"] == -0.5
     assert accuracy["bootstrap"]["high"] < 0
     assert values["first"]["cost"]["input_tokens"] == 400
+
+
+def test_a_report_shows_the_cases_that_changed_side_by_side(magistrate: Terminal) -> None:
+    write(cases=6)
+    reasoning = 'The policy states "Anything at all is forbidden here".'
+    inventing = answering(lambda content: "1" if "bad" in content else "0", reasoning=reasoning)
+    with inventing as good, answering(lambda _: "0") as poor:
+        options = ("--model", poor, "--model-b", good, *DIALECT, "--dialect-b", "safeguard.binary.v1")
+        runs = ("--run-a", "poor.jsonl", "--run-b", "good.jsonl")
+        done = magistrate("compare", "old.md", *options, *runs, "--report", "out/r.html")
+    assert re.search(r"invents words of the policy +0\.000 +1\.000 +\+1\.000", done.out)
+    page = Path("out/r.html").read_text(encoding="utf-8")
+    assert "case 1 is bad" in page
+    assert "Anything at all is forbidden here" in page
+    assert json.loads(Path("out/r.json").read_text(encoding="utf-8"))["mcnemar"]["only_second"] == 3
+    again = ("compare", "poor.jsonl", "good.jsonl", "--report", "again.html")
+    magistrate(*again)
+    assert "case 1 is bad" not in Path("again.html").read_text(encoding="utf-8")
+    magistrate(*again, "--data", "old.golden.jsonl", "-p", "old.md")
+    assert "case 1 is bad" in Path("again.html").read_text(encoding="utf-8")
+    assert "neither run is of new.md" in magistrate(*again, "-p", "new.md").err
+    assert magistrate("compare", "old.md", "new.md", "-p", "old.md").status == 64
+    assert magistrate("compare", "old.md", "new.md", "--report", "r.pdf").status == 64
 
 
 def test_models_are_compared_on_one_policy(magistrate: Terminal) -> None:

@@ -211,10 +211,28 @@ def test_json_and_report_files(magistrate: Terminal) -> None:
     assert values["confusion"] == {"tp": 1, "fp": 1, "fn": 2, "tn": 1}
     assert values["outcomes"] == {"decided": 5, "abstained": 0, "failed": 1}
     assert "MEASURED" in done.err
-    assert {p.name for p in Path("r").iterdir()} == {"out.html", "out.json", "out.csv", "out.cases.csv"}
+    assert {p.name for p in Path("r").iterdir()} == {
+        "out.html",
+        "out.json",
+        "out.csv",
+        "out.cases.csv",
+        "out.reasoning.csv",
+    }
     rows = list(csv.DictReader(Path("r/out.csv").read_text(encoding="utf-8").splitlines()))
     f1 = next(row for row in rows if row["metric"] == "F1" and row["part"] == "verdict")
     assert float(f1["value"]) == pytest.approx(0.4)
+
+
+def test_the_worst_founded_reasoning_is_named_with_its_faults(magistrate: Terminal) -> None:
+    path = write_policy(Path("policies"))
+    with answering(answer, reasoning='The policy states "Orders are always forbidden". See AD7.') as url:
+        done = magistrate("test", str(path), *judged_by(url), "--run", "ads.run.jsonl", "-v", "--worst", "1")
+    assert "reasoning of 6 cases looked through; badly founded 6 of 6, 1.000 (0.610 to 1.000)" in done.out
+    assert "cites rules that are not there 6 of 6" in done.out
+    assert done.out.count("  suspect 0.70") == 1
+    row = json.loads(Path("ads.run.jsonl").read_text(encoding="utf-8").splitlines()[1])
+    assert row["audit"]["version"] == "audit.v1"
+    assert row["audit"]["found"]["unknown_ids"] == ["AD7"]
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_judged(magistrate: Terminal) -> None:

@@ -18,6 +18,7 @@ from magistrate.evaluate.interval import (
     f1_interval,
     linear_interval,
     percentile_interval,
+    share_difference_interval,
     standard_error,
     wilson_interval,
 )
@@ -202,3 +203,25 @@ def test_bca_of_draws_on_one_side_falls_back_to_percentiles() -> None:
     metric = Linear(1.0, np.zeros(5), (np.ones(5, dtype=np.bool_),))
     drawn = np.linspace(0, 0.5, 21)
     assert bca_interval(drawn, metric) == percentile_interval(drawn)
+
+
+@pytest.mark.parametrize(("n", "p", "q"), [(50, 0.02, 0.05), (200, 0.01, 0.01), (200, 0.1, 0.15), (1000, 0.3, 0.4)])
+def test_the_difference_of_two_shares_is_held_also_near_nought(n: int, p: float, q: float) -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(600):
+        first = generator.random(n)
+        second = np.where(generator.random(n) < 0.5, first, generator.random(n))
+        bounds = share_difference_interval(first < p, second < q)
+        assert bounds is not None
+        held += bounds.low <= q - p <= bounds.high
+    assert held / 600 > 0.92
+
+
+def test_the_difference_of_shares_is_not_bounded_by_nothing() -> None:
+    none, one = np.array([], np.bool_), np.array([True])
+    assert share_difference_interval(none, none) is None
+    assert share_difference_interval(one, one, np.array([0])) is None
+    found = share_difference_interval(one, ~one)
+    assert found is not None
+    assert -1 <= found.low < found.high < 1

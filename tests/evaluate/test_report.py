@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from magistrate.errors import CohortMismatchError, MissingExtraError, UsageError
 from magistrate.evaluate.appraisal import Appraisal, appraise
+from magistrate.evaluate.audit import AUDIT_VERSION
 from magistrate.evaluate.dataset import Dataset, DatasetIdentity, identify
 from magistrate.evaluate.gate import Mode, Result, Thresholds
 from magistrate.evaluate.golden import GoldenCase
+from magistrate.evaluate.grounds import Fault
 from magistrate.evaluate.junit import junit_xml
 from magistrate.evaluate.metrics import Metric
 from magistrate.evaluate.report.charts import charts
@@ -116,7 +118,7 @@ def run_of(
         dataset=identity or dataset.identity, policy="ads", policy_digest=POLICY.digest, model="m", dialect="d"
     )
     path = folder / "run.jsonl"
-    write_run(path, header, ((c, verdict_row(c.id, v)) for c, v in zip(cases, verdicts, strict=True)))
+    write_run(path, header, ((c, verdict_row(c.id, v)) for c, v in zip(cases, verdicts, strict=True)), policy=POLICY)
     return appraise(path, policy=POLICY, dataset=dataset, thresholds=thresholds, mode=mode)
 
 
@@ -212,8 +214,52 @@ def test_hostile_words_stay_words(words: str) -> None:
         assert all(c in "\n\t" or c.isprintable() or ord(c) > 159 for c in page)
     ET.fromstring(body)
     json.loads(files[Path(folder) / "r.json"])
-    for cells in csv.reader(files[Path(folder) / "r.cases.csv"].decode().splitlines()):
+    lines = [files[Path(folder) / name].decode() for name in ("r.cases.csv", "r.reasoning.csv")]
+    for cells in csv.reader("".join(lines).splitlines()):
         assert not any(cell.startswith(("=", "@")) for cell in cells)
+
+
+def test_cases_are_ranked_by_the_audit_of_their_reasoning(tmp_path: Path) -> None:
+    cases = [case(n, violation=True, rule="AD1") for n in range(4)]
+    sound, silent = decided(violation=True, words="Rule AD1. So output 1."), decided(violation=True)
+    verdicts: list[Verdict] = [
+        sound,
+        decided(violation=True, words='Rule AD9 of the policy: "It is always forbidden to speak". So output 0.'),
+        decided(violation=True, words="Rule AD9. So output 1."),
+        silent,
+    ]
+    test = run_of(tmp_path, cases, verdicts)
+    assert [result.row.id for result in test.suspect if result.audit] == [c.id for c in (cases[1], cases[2])]
+    assert (test.grounds.cases, test.grounds.checked) == (4, 3)
+    found = {rate.fault: (rate.hits, rate.trials) for rate in test.grounds.rates}
+    assert found == {
+        Fault.UNKNOWN_RULE: (2, 3),
+        Fault.INVENTED_POLICY: (1, 3),
+        Fault.INVENTED_CONTENT: (0, 3),
+        Fault.CONTRADICTS: (1, 3),
+        Fault.ACTS: (0, 3),
+        Fault.ANY: (2, 3),
+    }
+    page = " ".join(Seen(report_page([test])).words)
+    assert "The reasoning of 3 of 4 cases was looked through" in page
+    assert "concludes no violation, and the verdict is a violation" in page
+    ranked = report_files(tmp_path / "r.html", [test])[tmp_path / "r.reasoning.csv"].decode()
+    first, second = csv.DictReader(ranked.splitlines())
+    assert (first["id"], second["id"], first["standing"]) == ("c1", "c2", "judged rightly")
+    assert float(first["score"]) > float(second["score"])
+    values = json.loads(json.dumps(appraisal_values(test)))
+    assert [line["id"] for line in values["reasoning"]["ranking"]] == ["c1", "c2"]
+
+
+def test_a_run_of_an_older_version_is_looked_through_where_the_content_is_at_hand(tmp_path: Path) -> None:
+    cases = [case(0, violation=True)]
+    run_of(tmp_path, cases, [decided(violation=True, words="Rule AD9.")])
+    path = tmp_path / "run.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace(AUDIT_VERSION, "audit.v0"), encoding="utf-8")
+    dataset = Dataset(identity=identify(cases, name="golden"), cases=tuple(cases))
+    assert appraise(path).grounds.checked == 0
+    assert "Give the policy and the golden set" in report_page([appraise(path)])
+    assert appraise(path, policy=POLICY, dataset=dataset).grounds.checked == 1
 
 
 def test_charts_are_pictures_and_left_out_without_figures(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from magistrate.case import Case
 from magistrate.classifiers.base import Classifier
 from magistrate.digest import Digest
 from magistrate.errors import InputError, MagistrateError, StoreError, UsageError
+from magistrate.evaluate.audit import audit_reasoning
 from magistrate.evaluate.cohort import Threshold, check_same_cohort
 from magistrate.evaluate.dataset import Dataset, identify, read_starter_dataset
 from magistrate.evaluate.golden import GoldenCase
@@ -119,6 +120,18 @@ def header(cases: Sequence[GoldenCase], **changed: object) -> RunHeader:
 
 def rows(cases: Sequence[GoldenCase]) -> list[tuple[GoldenCase, VerdictRow]]:
     return [(case, verdict_row(case.id, verdict(number))) for number, case in enumerate(cases)]
+
+
+def test_every_verdict_carries_the_audit_of_its_reasoning(tmp_path: Path) -> None:
+    policy = Policy.parse("## Violates\n- SP1. Adverts.\n\n## Safe\n- SPA1. Questions.", name="spam")
+    cases = golden(5)
+    write_run(tmp_path / "run.jsonl", header(cases), rows(cases), policy=policy)
+    run = read_run(tmp_path / "run.jsonl")
+    assert run.audits == tuple(audit_reasoning(policy, c.content, verdict(n)) for n, c in enumerate(cases))
+    assert run.audits[0] is not None
+    assert run.audits[0].cited == ("SP1",)
+    write_run(tmp_path / "run.jsonl", header(cases), rows(cases))
+    assert read_run(tmp_path / "run.jsonl").audits == (None,) * 5
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.gz"])

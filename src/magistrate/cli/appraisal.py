@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from magistrate.cli.show import plain
-from magistrate.evaluate.appraisal import Appraisal, Miss, Part
+from magistrate.evaluate.appraisal import Appraisal, Part
 from magistrate.evaluate.gate import Result
+from magistrate.evaluate.grounds import Fault, FaultRate, faults
 from magistrate.evaluate.interval import Interval
 from magistrate.evaluate.junit import check_text
 from magistrate.evaluate.metrics import Metric
+from magistrate.evaluate.results import CaseResult
 from magistrate.row import Outcome
 
 STYLES = {Result.PASSED: "green", Result.FAILED: "red", Result.UNDETERMINED: "yellow"}
@@ -48,6 +50,8 @@ def show_appraisal(console: Console, test: Appraisal, *, worst: int, verbose: bo
         console.print(_miss_line(miss), no_wrap=True, overflow="ellipsis")
     if len(test.wrong) > worst:
         console.print(Text(f"  and {len(test.wrong) - worst} more judged wrongly", style="dim"))
+    if test.grounds.checked:
+        _show_grounds(console, test, worst=worst, verbose=verbose)
 
 
 def _line(test: Appraisal) -> Text:
@@ -57,6 +61,18 @@ def _line(test: Appraisal) -> Text:
     broken_off = "" if test.run.complete else f"  BROKEN OFF after {len(test.run)} of {test.run.header.dataset.cases}"
     word = (test.word.upper(), f"bold {STYLES[test.result]}")
     return Text.assemble(word, f"  {plain(test.name)}  {figures}  {counts}{broken_off}")
+
+
+def show_summary(console: Console, test: Appraisal) -> None:
+    """Print the counts of a golden set, the confusion table, and every figure with its interval."""
+    decided = test.outcomes.get(Outcome.DECIDED, 0)
+    violating = int(test.run.judged.truth.sum())
+    counts = f"{len(test.run)} cases, {violating} violating, {decided} decided, {len(test.run) - decided} not decided"
+    console.print(Text.assemble((plain(test.name), "bold"), f": {counts}"), soft_wrap=True)
+    for code, count in test.codes.items():
+        console.print(Text(f"  not decided: {code} {count}"))
+    console.print(Text("  decided cases, figures with 95 % intervals:"))
+    _show_figures(console, test)
 
 
 def _show_figures(console: Console, test: Appraisal) -> None:
@@ -79,6 +95,25 @@ def _show_figures(console: Console, test: Appraisal) -> None:
     console.print(Text(f"  {'calls, time a case':<20} {usage.calls}, {times}"))
 
 
+def _show_grounds(console: Console, test: Appraisal, *, worst: int, verbose: bool) -> None:
+    """Print what the audit found; the worst-founded reasoning first, where it is more than long."""
+    found = test.grounds
+    badly = rate_text(next(rate for rate in found.rates if rate.fault is Fault.ANY))
+    console.print(Text(f"  reasoning of {found.checked} cases looked through; badly founded {badly}"), soft_wrap=True)
+    for rate in found.rates if verbose else ():
+        console.print(Text(f"    {rate.fault.value:<30} {rate_text(rate)}"))
+    faulty = [(result, result.audit) for result in test.suspect if result.audit is not None and faults(result.audit)]
+    for result, audit in faulty[:worst]:
+        line = f"  suspect {audit.score:.2f}  {plain(result.row.id)}  {result.standing}  "
+        said = plain("; ".join(" ".join(reason.split()) for reason in audit.reasons))
+        console.print(Text.assemble((line, "yellow"), (said, "dim")), no_wrap=True, overflow="ellipsis")
+
+
+def rate_text(rate: FaultRate) -> str:
+    """'3 of 40, 0.075 (0.026 to 0.199)'."""
+    return f"{rate.hits} of {rate.trials}, {figure(rate.value)} {bounds(rate.interval)}".rstrip()
+
+
 def _show_parts(console: Console, title: str, parts: Sequence[Part]) -> None:
     if not parts:
         return
@@ -96,7 +131,7 @@ def _show_parts(console: Console, title: str, parts: Sequence[Part]) -> None:
     console.print(table)
 
 
-def _miss_line(miss: Miss) -> Text:
+def _miss_line(miss: CaseResult) -> Text:
     row = miss.row
     kind = "missed     " if miss.gold.violation else "false alarm"
     probability = "" if row.probability is None else f" p {row.probability:.2f}"

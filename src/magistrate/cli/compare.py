@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -18,15 +18,23 @@ from rich.text import Text
 from magistrate.cli.appraisal import bounds, figure, number
 from magistrate.cli.options import model_options, show_warnings, target_option
 from magistrate.cli.show import plain
-from magistrate.cli.test import Asker, judge_subjects
+from magistrate.cli.test import Asker, judge_subjects, write_file
 from magistrate.config import find_config, read_config
 from magistrate.errors import UsageError
 from magistrate.evaluate.appraisal import Cost
-from magistrate.evaluate.compare import Comparison, Conclusion
+from magistrate.evaluate.compare import Conclusion
+from magistrate.evaluate.dataset import Dataset, read_dataset
+from magistrate.evaluate.golden import Reading
+from magistrate.evaluate.grounds import Fault
 from magistrate.evaluate.judged import Undecided
 from magistrate.evaluate.metrics import Metric
+from magistrate.evaluate.report.files import check_page_name, versus_files
+from magistrate.evaluate.report.versus_plain import conclusion_words, cost_lines, versus_values
+from magistrate.evaluate.results import CaseResult
+from magistrate.evaluate.runfile import read_run
 from magistrate.evaluate.suite import Subject, find_suite, read_policy
-from magistrate.evaluate.versus import Change, Side, Versus, versus
+from magistrate.evaluate.versus import Change, Versus, versus
+from magistrate.policy.model import Policy
 from magistrate.types import Effort, Target
 
 EXIT_STATUS = {
@@ -48,7 +56,14 @@ METRICS = {metric.value.lower().replace(" ", "-"): metric for metric in Metric}
 @click.command("compare", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("first", metavar="FIRST")
 @click.argument("second", metavar="[SECOND]", required=False)
-@click.option("--data", type=click.Path(path_type=Path), help="Golden set; default: the one beside FIRST.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Golden set; default: the one beside FIRST. For run files, to show the content of cases.",
+)
+@click.option(
+    "-p", "--policy", "policies", multiple=True, metavar="FILE|NAME", help="Of a run file, to show its rules; twice."
+)
 @target_option
 @model_options
 @click.option("--model-b", metavar="URL|NAME", help="Who judges for the second; default: as the first.")
@@ -74,12 +89,14 @@ METRICS = {metric.value.lower().replace(" ", "-"): metric for metric in Metric}
 @click.option("--run-a", type=click.Path(path_type=Path), help="Keep the first's verdicts in this file; resumable.")
 @click.option("--run-b", type=click.Path(path_type=Path), help="Keep the second's verdicts in this file; resumable.")
 @click.option("--changes", "shown", type=click.IntRange(0), default=20, show_default=True, help="Cases listed.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write one HTML page, with JSON beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(
     first: str,
     second: str | None,
     *,
     data: Path | None,
+    policies: tuple[str, ...],
     target: str | None,
     model: str | None,
     model_name: str | None,
@@ -96,6 +113,7 @@ def command(
     run_a: Path | None,
     run_b: Path | None,
     shown: int,
+    report: Path | None,
     as_json: bool,
 ) -> int:
     """Say whether a policy, model or effort is better than another.
@@ -107,28 +125,34 @@ def command(
     magistrate compare mine.md --model guard --model-b guard-large
     magistrate compare mine.md --model guard --effort low --effort-b high
     magistrate compare old.run.jsonl new.run.jsonl
+    magistrate compare old.run.jsonl new.run.jsonl --data golden.csv -p old.md -p new.md --report compared.html
 
     Exit status: 0 the second is better (or, with --margin, equivalent), 1 it is worse, 2 it cannot be told,
     64 bad usage or runs of unlike cases, 69 the model is not available, 74 the disk failed.
     """
+    if report is not None:
+        check_page_name(report)
     rules = Rules(METRICS[by], margin, Undecided(undecided), confidence)
+    wanted = Target(target or Target.CHAT)
     if _is_run(first) or _is_run(second or ""):
         if second is None or not (_is_run(first) and _is_run(second)):
             raise UsageError("a run file is compared with another run file", hint="give two run files, or two policies")
-        found = rules.compare(Path(first), Path(second), None)
-        names = (first, second)
+        found = _compare_runs((first, second), data, policies, wanted, rules)
+    elif policies:
+        raise UsageError("--policy is for run files", hint="give the policies themselves: magistrate compare A.md B.md")
     else:
         asker = Asker(read_config(find_config()), model, model_name, effort, dialect)
         other = _other(asker, Asker(asker.config, model_b, model_name_b, effort_b, dialect_b))
         if second is None and other == asker:
             raise UsageError("nothing to compare with", hint="give a second policy, or --model-b, --effort-b, ...")
-        subjects = _subjects(first, second, data, Target(target or Target.CHAT))
-        found = _judge_both(subjects, (asker, other), (run_a, run_b), Target(target or Target.CHAT), rules)
-        names = _names(subjects, (asker, other))
+        found = _judge_both(_subjects(first, second, data, wanted), (asker, other), (run_a, run_b), wanted, rules)
     if as_json:
-        click.echo(json.dumps(versus_values(found, names), ensure_ascii=True))
+        click.echo(json.dumps(versus_values(found), ensure_ascii=True))
     else:
-        show_versus(Console(highlight=False), found, names, shown=shown)
+        show_versus(Console(highlight=False), found, shown=shown)
+    if report is not None:
+        for path, body in versus_files(report, found).items():
+            write_file(path, body)
     return EXIT_STATUS[found.comparison.conclusion]
 
 
@@ -141,17 +165,38 @@ class Rules:
     undecided: Undecided
     confidence: float
 
-    def compare(self, first: Path, second: Path, subject: Subject | None) -> Versus:
+    def compare(
+        self,
+        paths: tuple[Path, Path],
+        names: tuple[str, str],
+        policies: tuple[Policy | None, Policy | None],
+        dataset: Dataset | None,
+    ) -> Versus:
         """Compare two run files."""
         return versus(
-            first,
-            second,
+            *paths,
+            names=names,
             decided_by=self.decided_by,
             margin=self.margin,
             undecided=self.undecided,
             confidence=self.confidence,
-            dataset=None if subject is None else subject.dataset,
+            policies=policies,
+            dataset=dataset,
         )
+
+
+def _compare_runs(
+    names: tuple[str, str], data: Path | None, policies: Sequence[str], target: Target, rules: Rules
+) -> Versus:
+    """Two runs, with the policies and the golden set that are theirs, as far as they are given."""
+    given = {policy.digest: policy for policy in map(read_policy, policies)}
+    digests = [read_run(Path(name)).header.policy_digest for name in names]
+    for digest, policy in given.items():
+        if digest not in digests:
+            raise UsageError(f"neither run is of {policy.file} as it is worded now", hint="give the policy of the run")
+    first, second = (given.get(digest) for digest in digests)
+    dataset = None if data is None else read_dataset(data, Reading(policy=first or second, target=target))
+    return rules.compare((Path(names[0]), Path(names[1])), names, (first, second), dataset)
 
 
 def _is_run(name: str) -> bool:
@@ -192,7 +237,8 @@ def _judge_both(
         paths = [path or folder / f"{place}.jsonl" for place, path in enumerate(kept)]
         for asker, subject, path in zip(askers, subjects, paths, strict=True):
             anyio.run(judge_subjects, asker, [subject], [path], target)
-        return rules.compare(paths[0], paths[1], subjects[0])
+        policies = (subjects[0].policy, subjects[1].policy)
+        return rules.compare((paths[0], paths[1]), _names(subjects, askers), policies, subjects[0].dataset)
 
 
 def _names(subjects: tuple[Subject, Subject], askers: tuple[Asker, Asker]) -> tuple[str, str]:
@@ -206,39 +252,27 @@ def _names(subjects: tuple[Subject, Subject], askers: tuple[Asker, Asker]) -> tu
     return names[0], names[1]
 
 
-def show_versus(console: Console, found: Versus, names: tuple[str, str], *, shown: int) -> None:
+def show_versus(console: Console, found: Versus, *, shown: int) -> None:
     """Print the conclusion, the figures of both, what they cost, and the cases that changed."""
     compared = found.comparison
-    console.print(_headline(compared, names), soft_wrap=True)
+    word = (compared.conclusion.value.upper(), f"bold {STYLES[compared.conclusion]}")
+    console.print(Text.assemble(word, f"  {plain(conclusion_words(found))}"), soft_wrap=True)
     test = compared.mcnemar
     console.print(
-        f"  {len(found.first)} cases: {test.only_second} mended, {test.only_first} broken "
+        f"  {len(found.first.run)} cases: {test.only_second} mended, {test.only_first} broken "
         f"(McNemar's mid-p {test.p_value:.3g}, exact {test.exact_p_value:.3g})"
     )
     drawn = found.bootstrap.get(compared.decided_by)
     if drawn is not None:
         console.print(f"  {compared.decided_by.value}: paired bootstrap {bounds(drawn)}")
     console.print(_figures(found))
-    console.print(_costs(found.first_cost, found.second_cost))
+    if found.first.grounds.checked or found.second.grounds.checked:
+        console.print(_faults(found))
+    console.print(_costs(found.first.cost, found.second.cost))
     for change in found.changes[:shown]:
         console.print(_change_line(change), no_wrap=True, overflow="ellipsis")
     if len(found.changes) > shown:
         console.print(Text(f"  and {len(found.changes) - shown} more changed", style="dim"))
-
-
-def _headline(compared: Comparison, names: tuple[str, str]) -> Text:
-    first, second = (plain(name) for name in names)
-    word = (compared.conclusion.value.upper(), f"bold {STYLES[compared.conclusion]}")
-    by = f"by {compared.decided_by.value}"
-    match compared.conclusion:
-        case Conclusion.CANNOT_TELL:
-            more = compared.more_cases
-            needs = "no number of cases would" if more is None else f"needs about {more:,} more cases"
-            return Text.assemble(word, f"  {second} against {first}, {by}: {needs}")
-        case Conclusion.EQUIVALENT:
-            return Text.assemble(word, f"  {second} and {first}, {by}")
-        case Conclusion.BETTER | Conclusion.WORSE:
-            return Text.assemble(word, f"  {second} than {first}, {by}")
 
 
 def _figures(found: Versus) -> Table:
@@ -254,6 +288,18 @@ def _figures(found: Versus) -> Table:
     return table
 
 
+def _faults(found: Versus) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("reasoning", no_wrap=True)
+    for column in ("first", "second", "difference", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one, two, gap in zip(found.first.grounds.rates, found.second.grounds.rates, found.faults, strict=True):
+        value = "-" if gap.value is None else f"{gap.value:+.3f}"
+        name = Text(one.fault.value, style="bold" if one.fault is Fault.ANY else "")
+        table.add_row(name, figure(one.value), figure(two.value), value, bounds(gap.interval))
+    return table
+
+
 def _costs(first: Cost, second: Cost) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
@@ -266,72 +312,22 @@ def _costs(first: Cost, second: Cost) -> Table:
     return table
 
 
-def cost_lines(first: Cost, second: Cost) -> tuple[tuple[str, float | None, float | None], ...]:
-    """Each cost of both; None where the backend does not tell."""
-    return (
-        ("calls", first.usage.calls, second.usage.calls),
-        ("tokens in", first.usage.input_tokens, second.usage.input_tokens),
-        ("tokens out", first.usage.output_tokens, second.usage.output_tokens),
-        ("median ms a case", first.median_ms, second.median_ms),
-        ("95 % below, ms", first.p95_ms, second.p95_ms),
-    )
+_CHANGE_STYLES = {"broken": "red", "mended": "green", "changed": ""}
 
 
 def _change_line(change: Change) -> Text:
-    word, style = ("broken ", "red") if change.broken else ("mended ", "green") if change.mended else ("changed", "")
     golden = "violation" if change.golden else "allowed"
-    content = "" if change.content is None else " / ".join(m.content for m in change.content.judged)
+    result = change.first
+    content = "" if result.content is None else " / ".join(m.content for m in result.content.judged)
     said = f"{_said(change.first)} > {_said(change.second)}, golden {golden}"
     shown = plain(" ".join(content.split()))
-    return Text.assemble((f"  {word}", style), f"  {plain(change.id)}  {said}  ", (shown, "dim"))
+    word = (f"  {change.word:<7}", _CHANGE_STYLES[change.word])
+    return Text.assemble(word, f"  {plain(change.id)}  {said}  ", (shown, "dim"))
 
 
-def _said(side: Side) -> str:
-    if side.violation is None:
-        return side.code or "-"
-    rule = f" {plain(side.rule_ids[0])}" if side.rule_ids else ""
-    return ("violation" if side.violation else "allowed") + rule
-
-
-def versus_values(found: Versus, names: Sequence[str]) -> dict[str, object]:
-    """Everything as plain values, without content."""
-    compared = found.comparison
-    return {
-        "first": _side_values(found, names, 0),
-        "second": _side_values(found, names, 1),
-        "conclusion": compared.conclusion.value,
-        "decided_by": compared.decided_by.value,
-        "confidence": compared.confidence,
-        "more_cases": compared.more_cases,
-        "mcnemar": asdict(compared.mcnemar),
-        "differences": [
-            {
-                "metric": line.metric.value,
-                "cases": line.cases,
-                "first": line.first,
-                "second": line.second,
-                "difference": line.value,
-                "interval": None if line.interval is None else asdict(line.interval),
-                "bootstrap": None if (drawn := found.bootstrap.get(line.metric)) is None else asdict(drawn),
-            }
-            for line in compared.differences
-        ],
-        "changes": [
-            {"id": c.id, "golden": c.golden, "first": asdict(c.first), "second": asdict(c.second)}
-            for c in found.changes
-        ],
-    }
-
-
-def _side_values(found: Versus, names: Sequence[str], place: int) -> dict[str, object]:
-    run, cost = ((found.first, found.first_cost), (found.second, found.second_cost))[place]
-    header = run.header
-    return {
-        "name": names[place],
-        "policy": header.policy,
-        "policy_digest": header.policy_digest,
-        "model": header.model,
-        "dialect": header.dialect,
-        "effort": header.effort,
-        "cost": {**asdict(cost.usage), "median_ms": cost.median_ms, "p95_ms": cost.p95_ms},
-    }
+def _said(result: CaseResult) -> str:
+    row = result.row
+    if result.right is None:
+        return "-" if row.code is None else row.code.value
+    rule = f" {plain(row.rule_ids[0])}" if row.rule_ids else ""
+    return ("violation" if row.violation else "allowed") + rule

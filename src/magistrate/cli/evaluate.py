@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
@@ -11,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from magistrate.cli.figures import show_assessment
-from magistrate.cli.known import golden_set
+from magistrate.cli.appraisal import show_summary
 from magistrate.cli.options import model_options, policy_option, read_policies, show_warnings, target_option
 from magistrate.cli.show import plain
-from magistrate.errors import UsageError
-from magistrate.evaluate.assess import Assessment, assess
-from magistrate.evaluate.golden import GoldenCase
-from magistrate.policy.model import Policy
-from magistrate.run.judge import Judge
-from magistrate.types import Decided, Failed, Message, Verdict
+from magistrate.cli.test import Asker, judge_subjects
+from magistrate.config import find_config, read_config
+from magistrate.evaluate.appraisal import appraise
+from magistrate.evaluate.results import CaseResult, read_results
+from magistrate.evaluate.suite import Subject, find_suite
+from magistrate.row import Outcome
+from magistrate.types import Message, Target
 
 TEXT_SHOWN = 200
 OTHER_COLUMNS = 62
@@ -52,54 +53,52 @@ def command(
     \b
     magistrate evaluate --policy spam
     magistrate evaluate --policy mine.md --data golden.jsonl
+
+    `magistrate test` does the same with thresholds, reports and runs that are kept.
     """
     console = Console(highlight=False)
-    for policy in read_policies(policies):
-        show_warnings([policy])
-        golden = _golden(policy, data, target)
-        judge = Judge(model, model_name=model_name, effort=effort, dialect=dialect)
-        assessed = anyio.run(_assess, judge, policy, golden)
-        _show_table(console, assessed, errors_only=errors_only)
-        show_assessment(console, assessed)
+    asker = Asker(read_config(find_config()), model, model_name, effort, dialect)
+    wanted = Target(target or Target.CHAT)
+    read_policies(policies)  # refuses two of one name
+    for name in dict.fromkeys(policies):
+        (subject,) = find_suite([name], target=wanted, data=data).subjects
+        show_warnings([subject.policy])
+        _evaluate(console, asker, subject, wanted, errors_only=errors_only)
 
 
-async def _assess(judge: Judge, policy: Policy, golden: Sequence[GoldenCase]) -> Assessment:
-    async with judge:
-        return await assess(policy, judge.classifier, golden)
+def _evaluate(console: Console, asker: Asker, subject: Subject, target: Target, *, errors_only: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="magistrate-") as folder:
+        path = Path(folder) / "run.jsonl"
+        anyio.run(judge_subjects, asker, [subject], [path], target)
+        found = appraise(path, policy=subject.policy, dataset=subject.dataset)
+        _show_table(console, read_results(path, found.run, subject.policy, subject.dataset), errors_only=errors_only)
+    show_summary(console, found)
 
 
-def _golden(policy: Policy, data: Path | None, target: str | None) -> tuple[GoldenCase, ...]:
-    golden = golden_set(policy, data, target)
-    if golden is None:
-        raise UsageError(f"no golden set for {policy.name!r}", hint="give one with --data golden.jsonl")
-    return golden.cases
-
-
-def _show_table(console: Console, assessed: Assessment, *, errors_only: bool) -> None:
+def _show_table(console: Console, results: Iterable[CaseResult], *, errors_only: bool) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("id", "kind", "golden", "judged", "p", "rule"):
         table.add_column(column, no_wrap=True)
     table.add_column("text", no_wrap=True, max_width=max(20, console.width - OTHER_COLUMNS))
-    for case, verdict in zip(assessed.golden, assessed.verdicts, strict=True):
-        right = isinstance(verdict, Decided) and verdict.violation == case.violation
-        if not (errors_only and right):
-            table.add_row(*_cells(case, verdict), style=None if right else "red")
+    for result in results:
+        if not (errors_only and result.right):
+            table.add_row(*_cells(result), style=None if result.right else "red")
     console.print(table)
     console.print()
 
 
-def _cells(case: GoldenCase, verdict: Verdict) -> tuple[str | Text, ...]:
-    judged = _word(verdict.violation) if isinstance(verdict, Decided) else verdict.code.value
-    probability = None if isinstance(verdict, Failed) else verdict.probability
-    rule = verdict.rule_ids[0] if isinstance(verdict, Decided) and verdict.rule_ids else ""
-    text = plain(" / ".join(_one_line(m) for m in case.content.judged))
+def _cells(result: CaseResult) -> tuple[str | Text, ...]:
+    row = result.row
+    code = "" if row.code is None else row.code.value
+    messages = () if result.content is None else result.content.judged
+    text = plain(" / ".join(_one_line(message) for message in messages))
     return (
-        Text(plain(case.id)),
-        Text(plain(case.kind)),
-        _word(case.violation),
-        judged,
-        "" if probability is None else f"{probability:.2f}",
-        rule,
+        Text(plain(row.id)),
+        Text(plain(result.gold.kind)),
+        _word(result.gold.violation),
+        _word(row.violation is True) if row.outcome is Outcome.DECIDED else code,
+        "" if row.probability is None else f"{row.probability:.2f}",
+        Text(plain(row.rule_ids[0])) if row.rule_ids else "",
         Text(text[:TEXT_SHOWN]),
     )
 

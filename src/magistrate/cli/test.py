@@ -25,6 +25,7 @@ from magistrate.errors import MissingExtraError, StoreError, UsageError
 from magistrate.evaluate.appraisal import Appraisal, appraise
 from magistrate.evaluate.gate import Mode, Result, Thresholds
 from magistrate.evaluate.junit import junit_xml
+from magistrate.evaluate.report.files import check_page_name, picture_files, report_files
 from magistrate.evaluate.report.plain import appraisal_values
 from magistrate.evaluate.runfile import RunHeader, judge_run, read_run
 from magistrate.evaluate.suite import Subject, Suite, find_suite
@@ -33,7 +34,6 @@ from magistrate.run.record import batch_identity
 from magistrate.types import Effort, Target
 
 EXIT_STATUS = {Result.PASSED: 0, Result.FAILED: 1, Result.UNDETERMINED: 2}
-PAGE_SUFFIXES = (".html", ".htm")
 RUN_SUFFIX = ".run.jsonl"
 EMBEDDED_DIALECT = "embedded"
 
@@ -209,8 +209,8 @@ class Outputs:
             raise UsageError("--png needs a folder", hint="add --pictures FOLDER")
         if self.png and importlib.util.find_spec("resvg_py") is None:
             raise MissingExtraError("PNG", extra="report")
-        if self.report is not None and self.report.suffix.lower() not in PAGE_SUFFIXES:
-            raise UsageError(f"a report is an HTML page, got {str(self.report)!r}", hint="give a name with .html")
+        if self.report is not None:
+            check_page_name(self.report)
 
     def write(self, tests: Sequence[Appraisal]) -> None:
         """Write them.
@@ -228,13 +228,9 @@ class Outputs:
             else:
                 write_file(self.json, text.encode())
         if self.report is not None:
-            from magistrate.evaluate.report.files import report_files
-
             for path, body in report_files(self.report, tests).items():
                 write_file(path, body)
         if self.pictures is not None:
-            from magistrate.evaluate.report.files import picture_files
-
             for path, body in picture_files(self.pictures, tests, png=self.png).items():
                 write_file(path, body)
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from magistrate.errors import CohortMismatchError
-from magistrate.evaluate import linear
-from magistrate.evaluate.audit import audit_reasoning
+from magistrate.evaluate.audit import ReasoningAudit
 from magistrate.evaluate.dataset import Dataset
 from magistrate.evaluate.gate import Check, GateReport, Mode, Result, Tally, Thresholds, check, gate
-from magistrate.evaluate.interval import Interval, linear_interval, wilson_interval
-from magistrate.evaluate.judged import Judged
+from magistrate.evaluate.grounds import Grounds, grounds
+from magistrate.evaluate.interval import Interval, wilson_interval
 from magistrate.evaluate.labels import indicator
-from magistrate.evaluate.measure import MACRO, Estimate, Measures, measure, measure_labels
+from magistrate.evaluate.measure import MACRO, Estimate, Measures, measure, measure_labels, measure_share
 from magistrate.evaluate.metrics import Bools, Metric
-from magistrate.evaluate.runfile import Gold, Run, read_run, read_verdicts
+from magistrate.evaluate.results import CaseResult, read_results
+from magistrate.evaluate.runfile import Gold, Run, read_run
 from magistrate.policy.model import Policy
-from magistrate.row import Outcome, VerdictRow, valid_text
-from magistrate.types import Content, Decided, Trace, Usage
+from magistrate.row import Outcome
+from magistrate.types import Usage
+
+SUSPECTS = 1000
+"""Cases with suspect reasoning that are kept whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +66,6 @@ class Cost:
     p95_ms: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
-    """A case that was judged wrongly, or not decided."""
-
-    row: VerdictRow
-    gold: Gold
-    content: Content | None
-    """None where the golden set is not at hand: a run file does not keep it."""
-    suspicion: tuple[str, ...] = ()
-    """What is wrong with the reasoning, worst first."""
-    score: float = 0.0
-    """How bad: the distance of the probability from the truth, or without one how suspect the reasoning is."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Appraisal:
     """Everything that a run says of a policy and its judge."""
@@ -96,10 +85,14 @@ class Appraisal:
     codes: Mapping[str, int]
     """Why cases were not decided, the most frequent first."""
     cost: Cost
-    wrong: tuple[Miss, ...]
+    wrong: tuple[CaseResult, ...]
     """Worst first."""
-    undecided: tuple[Miss, ...]
+    undecided: tuple[CaseResult, ...]
     """In the order of the golden set."""
+    grounds: Grounds
+    """How well founded the reasoning is, over all cases."""
+    suspect: tuple[CaseResult, ...]
+    """The cases with the worst-founded reasoning, rightly judged or not, worst first; at most `SUSPECTS`."""
 
     @property
     def name(self) -> str:
@@ -154,8 +147,7 @@ def appraise(
     """
     run = read_run(path)
     check_belongs(run, policy, dataset)
-    contents = {} if dataset is None else {valid_text(case.id): case.content for case in dataset.cases}
-    misses = [_miss(row, gold, policy, contents.get(row.id)) for row, gold in read_verdicts(path) if _missed(row, gold)]
+    found = _look_through(read_results(path, run, policy, dataset))
     outcomes = Counter(run.outcomes)
     measures = measure(run.judged, draws=draws)
     return Appraisal(
@@ -171,10 +163,10 @@ def appraise(
         outcomes=outcomes,
         codes=dict(Counter(code.value for code in run.codes if code is not None).most_common()),
         cost=cost_of(run),
-        wrong=tuple(
-            sorted((m for m in misses if m.row.outcome is Outcome.DECIDED), key=lambda m: (-m.score, m.row.id))
-        ),
-        undecided=tuple(m for m in misses if m.row.outcome is not Outcome.DECIDED),
+        wrong=tuple(sorted(found.wrong, key=lambda result: (-result.badness, result.row.id))),
+        undecided=tuple(found.undecided),
+        grounds=grounds(found.audits, run.judged.clusters),
+        suspect=tuple(found.suspect),
     )
 
 
@@ -198,38 +190,37 @@ def check_belongs(run: Run, policy: Policy | None, dataset: Dataset | None) -> N
         )
 
 
-def _missed(row: VerdictRow, gold: Gold) -> bool:
-    return row.outcome is not Outcome.DECIDED or row.violation is not gold.violation
+@dataclass(slots=True)
+class _Seen:
+    """What is kept of the verdicts while they are read: not all of them, for a run may hold millions."""
+
+    wrong: list[CaseResult] = field(default_factory=list[CaseResult])
+    undecided: list[CaseResult] = field(default_factory=list[CaseResult])
+    suspect: list[CaseResult] = field(default_factory=list[CaseResult])
+    audits: list[ReasoningAudit | None] = field(default_factory=list[ReasoningAudit | None])
 
 
-def _miss(row: VerdictRow, gold: Gold, policy: Policy | None, content: Content | None) -> Miss:
-    miss = Miss(row=row, gold=gold, content=content)
-    if row.outcome is not Outcome.DECIDED:
-        return miss
-    distance = None if row.probability is None else abs(row.probability - gold.violation)
-    if policy is None or content is None or not row.reasoning:
-        return replace(miss, score=distance or 0.0)
-    found = audit_reasoning(policy, content, _verdict(row))
-    return replace(miss, suspicion=found.reasons, score=found.score if distance is None else distance)
+def _look_through(results: Iterable[CaseResult]) -> _Seen:
+    seen = _Seen()
+    for result in results:
+        seen.audits.append(result.audit)
+        if result.right is None:
+            seen.undecided.append(result)
+        elif not result.right:
+            seen.wrong.append(result)
+        if result.suspicion:
+            seen.suspect.append(result)
+            if len(seen.suspect) > 2 * SUSPECTS:
+                seen.suspect = _worst_founded(seen.suspect)
+    seen.suspect = _worst_founded(seen.suspect)
+    return seen
 
 
-def _verdict(row: VerdictRow) -> Decided:
-    trace = Trace(
-        policy=row.policy,
-        policy_digest=row.policy_digest,
-        model=row.model,
-        dialect=row.dialect,
-        reasoning=row.reasoning,
-    )
-    return Decided(
-        violation=bool(row.violation),
-        label=row.label or "",
-        rule_ids=row.rule_ids,
-        severity=row.severity,
-        probability=row.probability,
-        rationale=row.rationale,
-        trace=trace,
-    )
+def _worst_founded(results: Sequence[CaseResult]) -> list[CaseResult]:
+    def rank(result: CaseResult) -> tuple[float, str]:
+        return -(0.0 if result.audit is None else result.audit.score), result.row.id
+
+    return sorted(results, key=rank)[:SUSPECTS]
 
 
 def _rules(run: Run, policy: Policy | None) -> tuple[Part, ...]:
@@ -332,17 +323,11 @@ def _clustered(thresholds: Thresholds, run: Run, measures: Measures, mode: Mode)
             estimate = next(e for e in measures.estimates if e.metric is _METRICS[name])
             yield check(name, threshold, estimate.value, estimate.interval, mode=mode)
         else:
-            value, interval = _rate(run.judged, _counted(name, run))
-            yield check(name, threshold, value, interval, mode=mode)
+            share = measure_share(_counted(name, run), run.judged.clusters)
+            yield check(name, threshold, share.value, share.interval, mode=mode)
 
 
 def _counted(name: str, run: Run) -> Bools:
     if name == "max_failed_rate":
         return np.array([outcome is Outcome.FAILED for outcome in run.outcomes], np.bool_)
     return ~run.judged.decided
-
-
-def _rate(judged: Judged, hits: Bools) -> tuple[float | None, Interval | None]:
-    """A share of all cases is the accuracy of saying yes everywhere."""
-    share = linear.accuracy(np.ones_like(hits), hits)
-    return (None, None) if share is None else (share.value, linear_interval(share, judged.clusters))

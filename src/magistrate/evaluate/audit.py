@@ -18,7 +18,11 @@ from magistrate.dialects.answers import Kind, answers_of
 from magistrate.dialects.multi import SAFEGUARD_MULTI
 from magistrate.dialects.prepared import per_policy
 from magistrate.policy.model import Policy
-from magistrate.types import Content, Decided, Verdict
+from magistrate.row import VerdictRow
+from magistrate.types import Content, Decided, Trace, Verdict
+
+AUDIT_VERSION = "audit.v1"
+"""Of everything that is looked for here. It changes when the same reasoning would get another audit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +79,31 @@ def audit_reasoning(policy: Policy, content: Content, verdict: Verdict) -> Reaso
     >>> audit.reasons
     ('concludes no violation, and the verdict is a violation', 'cites what the policy does not have: SP7')
     """
-    reasoning = verdict.trace.reasoning
+    return _audit(policy, content, verdict.trace, verdict.violation if isinstance(verdict, Decided) else None)
+
+
+def audit_row(policy: Policy, content: Content, row: VerdictRow) -> ReasoningAudit:
+    """Look through the reasoning of a verdict that was written down; the same as of the verdict itself."""
+    trace = Trace(
+        policy=row.policy,
+        policy_digest=row.policy_digest,
+        model=row.model,
+        dialect=row.dialect,
+        reasoning=row.reasoning,
+    )
+    return _audit(policy, content, trace, row.violation)
+
+
+def _audit(policy: Policy, content: Content, trace: Trace, violation: bool | None) -> ReasoningAudit:
+    reasoning = trace.reasoning
     content_text = "\n".join(message.content for message in content.messages)
     cited, unknown = _citations(policy, content_text, reasoning)
     quotes, of_content, of_policy = _quotations(policy, content_text, reasoning)
     folded = reasoning.casefold()  # once: patterns that ignore case are slower
     stated = _stated(policy, folded)
     concluded = stated[-1] if stated else _implied(folded)
-    about_one = not is_joined(verdict.trace) and verdict.trace.dialect != SAFEGUARD_MULTI.name
-    comparable = about_one and concluded is not None
+    about_one = not is_joined(trace) and trace.dialect != SAFEGUARD_MULTI.name
+    comparable = about_one and concluded is not None and violation is not None
     found = ReasoningAudit(
         length=len(reasoning),
         cited=cited,
@@ -92,7 +112,7 @@ def audit_reasoning(policy: Policy, content: Content, verdict: Verdict) -> Reaso
         invented_content=of_content,
         invented_policy=of_policy,
         concluded=concluded,
-        agrees=verdict.violation is concluded if isinstance(verdict, Decided) and comparable else None,
+        agrees=violation is concluded if comparable else None,
         turns=sum(a is not b for a, b in itertools.pairwise(stated)) if about_one else 0,
         doubts=len(_DOUBTS.findall(folded)),
         acts=len(_ACTS.findall(folded)),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from magistrate.errors import UsageError
 from magistrate.evaluate.distribution import beta_quantile, checked_confidence, normal_quantile, student_quantile
-from magistrate.evaluate.linear import Linear
+from magistrate.evaluate.linear import Linear, accuracy
 from magistrate.evaluate.metrics import Confusion, Floats
 
 Numbers = NDArray[np.int64]
@@ -149,14 +149,47 @@ def difference_interval(
     if one is None or two is None:
         return None
     correlation = _correlation(_sums(first.influence, clusters), _sums(second.influence, clusters))
+    return _joined((first.value, one), (second.value, two), correlation)
 
-    def joined(a: float, b: float) -> float:
+
+def share_difference_interval(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], clusters: Numbers | None = None, *, confidence: float = 0.95
+) -> Interval | None:
+    """Bound how far the second share is above the first on the same cases; for shares near 0 and 1, too.
+
+    Args:
+        first: (n_cases,), which cases are hits.
+        second: The same of the other, in the same order.
+        clusters: As in `linear_interval`, whose bounds are joined then; None for independent cases.
+        confidence: Two-sided coverage, in (0, 1).
+
+    Returns:
+        Bounds in [-1, 1]; None where there is no case, or too few clusters.
+
+    Source: Newcombe (1998), Statistics in Medicine 17:2635, method 10 without its correction of the correlation:
+    Wilson's bounds joined as in `difference_interval`.
+    """
+    one, two = (accuracy(np.ones_like(hits), hits) for hits in (first, second))  # of saying yes everywhere
+    if one is None or two is None:
+        return None
+    if clusters is not None:
+        return difference_interval(one, two, clusters, confidence=confidence)
+    z = normal_quantile(confidence)
+    bounds = [(share.value, _wilson(share.value, first.size, z)) for share in (one, two)]
+    return _joined(bounds[0], bounds[1], _correlation(one.influence, two.influence))
+
+
+def _joined(first: tuple[float, Interval], second: tuple[float, Interval], correlation: float) -> Interval:
+    """Bounds of second minus first from each value with its own bounds, and how the two go together."""
+
+    def distance(a: float, b: float) -> float:
         return math.sqrt(max(0.0, a * a - 2 * correlation * a * b + b * b))
 
-    gap = second.value - first.value
+    (low_value, one), (high_value, two) = first, second
+    gap = high_value - low_value
     return Interval(
-        max(-1.0, gap - joined(second.value - two.low, one.high - first.value)),
-        min(1.0, gap + joined(two.high - second.value, first.value - one.low)),
+        max(-1.0, gap - distance(high_value - two.low, one.high - low_value)),
+        min(1.0, gap + distance(two.high - high_value, low_value - one.low)),
     )
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from magistrate.evaluate.appraisal import Appraisal, Miss
+from magistrate.evaluate.appraisal import Appraisal
 from magistrate.evaluate.gate import Check, Result
+from magistrate.evaluate.results import CaseResult
 from magistrate.row import Outcome, valid_text
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x84\x86-\x9f]")
@@ -83,7 +84,7 @@ def check_text(found: Check) -> str:
     return f"{found.name}: {value}{bounds}, asked {sign} {found.threshold:g}"
 
 
-def _tell(case: ET.Element, miss: Miss) -> None:
+def _tell(case: ET.Element, miss: CaseResult) -> None:
     row = miss.row
     if row.outcome is not Outcome.DECIDED:
         code = "" if row.code is None else row.code.value

@@ -123,6 +123,31 @@ def measure_labels(
     return (*made, frame.estimate(Metric.F1, macro, clusters, _column(drawn, len(made)), label=MACRO))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share of cases with its bounds; both None where there is no case."""
+
+    value: float | None
+    interval: Interval | None
+
+
+def measure_share(hits: Bools, clusters: Numbers | None = None, *, confidence: float = 0.95) -> Share:
+    """Measure a share of cases.
+
+    Args:
+        hits: (n_cases,).
+        clusters: (n_cases,) numbers 0, 1, ...; None for independent cases.
+        confidence: Of the interval, in (0, 1).
+    """
+    share = linear.accuracy(np.ones_like(hits), hits)  # of saying yes everywhere
+    if share is None:
+        return Share(value=None, interval=None)
+    if clusters is not None:
+        return Share(value=share.value, interval=linear_interval(share, clusters, confidence=confidence))
+    bounds = wilson_interval(int(np.count_nonzero(hits)), hits.size, confidence=confidence)
+    return Share(value=share.value, interval=bounds)
+
+
 def metric_of(metric: Metric, judged: Judged) -> Linear | None:
     """Compute one metric with the influence of each case; every case must have what the metric is of."""
     if metric.of_probabilities:

@@ -1,7 +1,8 @@
 """Run files: the verdicts of one judge on one data set, kept beside the truth, so that they are measured again at will.
 
 A file is JSON lines, plain or gzip. The first line says what was judged, by whom and how; every other line is a verdict
-row with the key `gold`. It is written while judging; a line that was cut off at the end is left out when it is read.
+row with the keys `gold` and, where it has reasoning, `audit`. It is written while judging; a line that was cut off at
+the end is left out when it is read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import gzip
 import itertools
 import json
 import os
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -28,11 +28,13 @@ import magistrate
 from magistrate.case import Case
 from magistrate.digest import Digest
 from magistrate.errors import InputError, StoreError, UsageError
+from magistrate.evaluate.audit import AUDIT_VERSION, ReasoningAudit, audit_row
 from magistrate.evaluate.cohort import Cohort, Threshold
 from magistrate.evaluate.dataset import Dataset, DatasetIdentity
 from magistrate.evaluate.golden import GoldenCase
 from magistrate.evaluate.judged import Judged, Undecided, cluster_numbers
 from magistrate.evaluate.metrics import Floats
+from magistrate.evaluate.runlines import RunLines
 from magistrate.policy.model import Policy
 from magistrate.row import Outcome, VerdictRow, json_line, valid_text, verdict_row
 from magistrate.types import Code, Effort, Severity, Target, Usage
@@ -101,6 +103,8 @@ class Run:
     rule_ids: tuple[tuple[str, ...], ...]
     """Cited by the judge."""
     gold: tuple[Gold, ...]
+    audits: tuple[ReasoningAudit | None, ...]
+    """Of the reasoning, as `AUDIT_VERSION` finds it; None where there is none, or where another version looked."""
     latency_ms: Floats
     usage: tuple[Usage, ...]
     torn: bool
@@ -140,7 +144,7 @@ def read_run(path: Path) -> Run:
     Raises:
         InputError: not there, no run file, of a newer format, a line in it is no verdict, or a case is in it twice.
     """
-    lines = _Lines(path)
+    lines = RunLines(path)
     header = _header(path, next(lines.read(), None))
     rows = [(number, _row(path, number, line)) for number, line in lines.read(start=1)]
     _check_ids(path, rows)
@@ -162,6 +166,7 @@ def read_run(path: Path) -> Run:
         labels=tuple(row.label for row in read),
         rule_ids=tuple(row.rule_ids for row in read),
         gold=tuple(row.gold for row in read),
+        audits=tuple(None if row.audit is None else row.audit.current for row in read),
         latency_ms=np.array([row.latency_ms for row in read], np.float64),
         usage=tuple(row.usage for row in read),
         torn=lines.torn,
@@ -174,7 +179,7 @@ def read_verdicts(path: Path) -> Iterator[tuple[VerdictRow, Gold]]:
     Raises:
         InputError: as `read_run`.
     """
-    lines = _Lines(path)
+    lines = RunLines(path)
     _header(path, next(lines.read(), None))
     for number, line in lines.read(start=1):
         gold = _row(path, number, line).gold
@@ -185,27 +190,36 @@ def read_verdicts(path: Path) -> Iterator[tuple[VerdictRow, Gold]]:
             raise InputError(f"{path}: line {number}: {error.message}", hint=error.hint) from error
 
 
-def write_run(path: Path, header: RunHeader, verdicts: Iterable[tuple[GoldenCase, VerdictRow]]) -> None:
-    """Write a run whole, in place of what is there.
+def write_run(
+    path: Path,
+    header: RunHeader,
+    verdicts: Iterable[tuple[GoldenCase, VerdictRow]],
+    *,
+    policy: Policy | None = None,
+) -> None:
+    """Write a run whole, in place of what is there; with the policy, every verdict with its audit.
 
     Raises:
         UsageError: the file cannot be made.
         StoreError: the disk is full, or fails.
     """
     rest = iter(verdicts)
-    with open_run(path, header, restart=True) as writer:
+    with open_run(path, header, restart=True, policy=policy) as writer:
         while chunk := list(itertools.islice(rest, WRITE_ROWS)):
             writer.append(chunk)
 
 
 @contextmanager
-def open_run(path: Path, header: RunHeader, *, restart: bool = False) -> Generator[RunWriter]:
+def open_run(
+    path: Path, header: RunHeader, *, restart: bool = False, policy: Policy | None = None
+) -> Generator[RunWriter]:
     """Write a run as it comes, or go on with one that was broken off.
 
     Args:
         path: A file that ends in `.gz` is packed; every `append` is a gzip member of its own.
         header: Of this run. A file that is there must have the same, but for the time it began.
         restart: Begin anew, whatever is there.
+        policy: That is judged under; every verdict is then recorded with the audit of its reasoning.
 
     Raises:
         UsageError: the file cannot be made, or is of another run: says in what they differ.
@@ -222,15 +236,16 @@ def open_run(path: Path, header: RunHeader, *, restart: bool = False) -> Generat
     except OSError as error:
         raise _unwritable(path, error) from error
     with file:
-        yield RunWriter(path, file, done)
+        yield RunWriter(path, file, done, policy)
 
 
 class RunWriter:
     """An open run; see `open_run`."""
 
-    def __init__(self, path: Path, file: FileIO, done: frozenset[str]) -> None:
+    def __init__(self, path: Path, file: FileIO, done: frozenset[str], policy: Policy | None = None) -> None:
         self._path = path
         self._file = file
+        self._policy = policy
         self.done = done
         """Ids of the cases that were in the file when it was opened."""
 
@@ -240,7 +255,7 @@ class RunWriter:
         Raises:
             StoreError: the disk is full, or fails.
         """
-        data = b"".join(_verdict_line(case, row) for case, row in verdicts)
+        data = b"".join(_verdict_line(self._policy, case, row) for case, row in verdicts)
         if not data:
             return
         try:
@@ -281,7 +296,7 @@ async def judge_run(
     Raises:
         UsageError, InputError, StoreError: as `open_run`.
     """
-    with open_run(path, header, restart=restart) as writer:
+    with open_run(path, header, restart=restart, policy=policy) as writer:
         waiting = [case for case in dataset.cases if _recorded_id(case) not in writer.done]
         done = len(dataset.cases) - len(waiting)
         for begin in range(0, len(waiting), chunk):
@@ -304,6 +319,19 @@ def _clusters(names: Sequence[str]) -> NDArray[np.int64] | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Audit:
+    """An audit as it is recorded."""
+
+    version: str
+    found: ReasoningAudit
+
+    @property
+    def current(self) -> ReasoningAudit | None:
+        """What was found; None by a version that may look for other things."""
+        return self.found if self.version == AUDIT_VERSION else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """The part of a verdict row that measuring needs, with its gold."""
 
@@ -317,45 +345,7 @@ class _Line:
     latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     usage: Usage
     gold: Gold
-
-
-class _Lines:
-    """The lines of a run file. One that was cut off at the end is left out, and `torn` says so."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.torn = False
-
-    def read(self, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Lines with their numbers from 1, from the one after `start` on."""
-        try:
-            with self._opened() as file:
-                for number, line in enumerate(file, start=1):
-                    if not line.endswith(b"\n"):
-                        self.torn = True
-                    elif number > start:
-                        yield number, line
-        except EOFError:  # of gzip data that ends early
-            self.torn = True
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise InputError(
-                f"{str(self._path)!r} is damaged: {error}", hint="take a copy of it, or judge again"
-            ) from error
-        except OSError as error:
-            raise InputError(
-                f"cannot read {str(self._path)!r}: {error.strerror or error}", hint="check the path and its rights"
-            ) from error
-
-    @contextmanager
-    def _opened(self) -> Generator[Iterable[bytes]]:
-        with self._path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not packed:
-                yield file
-                return
-            with gzip.GzipFile(fileobj=file) as unpacked:
-                yield unpacked
+    audit: _Audit | None = None
 
 
 def _header(path: Path, first: tuple[int, bytes] | None) -> RunHeader:
@@ -413,7 +403,7 @@ def _invalid(path: Path, number: int, error: ValidationError) -> InputError:
 
 def _resumed(path: Path, header: RunHeader) -> frozenset[str]:
     """Ids that are recorded; what was cut off behind them is taken away."""
-    lines = _Lines(path)
+    lines = RunLines(path)
     found = list(lines.read())
     if not found and lines.torn:
         _replaced(path, [_header_line(header)])
@@ -450,8 +440,12 @@ def _header_line(header: RunHeader) -> bytes:
     return json_line(values).encode() + b"\n"
 
 
-def _verdict_line(case: GoldenCase, row: VerdictRow) -> bytes:
-    return json_line({**row.to_dict(), "gold": asdict(Gold.of(case))}).encode() + b"\n"
+def _verdict_line(policy: Policy | None, case: GoldenCase, row: VerdictRow) -> bytes:
+    values: dict[str, object] = {**row.to_dict(), "gold": asdict(Gold.of(case))}
+    if policy is not None and row.reasoning:
+        found = audit_row(policy, case.content, row)
+        values["audit"] = asdict(_Audit(version=AUDIT_VERSION, found=found))
+    return json_line(values).encode() + b"\n"
 
 
 def _recorded_id(case: GoldenCase) -> str:

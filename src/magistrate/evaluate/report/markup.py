@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from magistrate.evaluate.compare import Conclusion
 from magistrate.evaluate.gate import Result
 from magistrate.evaluate.interval import Interval
 from magistrate.row import valid_text
@@ -26,9 +27,14 @@ def _seen(character: str) -> str:
     return character
 
 
-def badge(result: Result, word: str = "") -> str:
+def badge(result: Result | Conclusion, word: str = "") -> str:
     """A result as a coloured word; `word` is shown in its place."""
-    return f'<span class="badge {result.value}">{text(word or result.value)}</span>'
+    return f'<span class="badge {result.value.replace(" ", "-")}">{text(word or result.value)}</span>'
+
+
+def card(name: str, value: str, said: str) -> str:
+    """A figure in large print, with its name above and what is to be said of it below."""
+    return f'<div class="card"><span>{text(name)}</span><b>{text(value)}</b><span>{text(said)}</span></div>'
 
 
 def code_word(word: str) -> str:

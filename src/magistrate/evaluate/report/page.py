@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from html import escape
-from importlib.resources import files
 
 from magistrate.evaluate.appraisal import Appraisal, Part
 from magistrate.evaluate.gate import Check
@@ -12,7 +10,9 @@ from magistrate.evaluate.junit import check_text
 from magistrate.evaluate.metrics import Metric
 from magistrate.evaluate.report.cases import misses_part, undecided_part
 from magistrate.evaluate.report.charts import charts
-from magistrate.evaluate.report.markup import badge, bounds, code_word, figure, head, number, row, table, text
+from magistrate.evaluate.report.document import document
+from magistrate.evaluate.report.markup import badge, bounds, card, code_word, figure, head, number, row, table, text
+from magistrate.evaluate.report.reasoning import reasoning_part
 from magistrate.row import Outcome
 
 CARDS = (Metric.F1, Metric.PRECISION, Metric.RECALL, Metric.FALSE_POSITIVE_RATE, Metric.AVERAGE_PRECISION)
@@ -22,11 +22,6 @@ CAPTIONS = {
     "precision-recall": ("Precision and recall", "over all thresholds, every case that has a probability"),
     "reliability": ("Reliability", "bins of equal size with 95 % bounds; on the dashed line probabilities are right"),
 }
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'none'; script-src 'none'; "
-    "base-uri 'none'; form-action 'none'"
-)
-"""Content security policy: even if something slipped through, it could neither run nor fetch."""
 
 
 def report_page(tests: Sequence[Appraisal], *, worst: int = 25) -> str:
@@ -36,24 +31,20 @@ def report_page(tests: Sequence[Appraisal], *, worst: int = 25) -> str:
         tests: At least one.
         worst: Wrong cases shown of each policy.
     """
-    return "".join(_page(tests, worst))
+    names = ", ".join(test.name for test in tests[:3]) + (" and more" if len(tests) > 3 else "")
+    foot = (
+        "Intervals are of 95 %. Figures are over decided cases; cases without a verdict are counted apart. "
+        f"Written by magistrate {tests[0].run.header.magistrate}."
+    )
+    return document(f"Policy test: {names}", _parts_of_page(tests, worst), foot=foot)
 
 
-def _page(tests: Sequence[Appraisal], worst: int) -> Iterator[str]:
-    title = "Policy test: " + ", ".join(test.name for test in tests[:3]) + (" and more" if len(tests) > 3 else "")
-    style = (files("magistrate.evaluate.report") / "page.css").read_text(encoding="utf-8")
-    yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-    yield f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">\n'
-    yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    yield '<meta name="referrer" content="no-referrer">\n'
-    yield f"<title>{text(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-    yield f"<h1>{text(title)}</h1>\n{_byline(tests)}"
+def _parts_of_page(tests: Sequence[Appraisal], worst: int) -> Iterator[str]:
+    yield _byline(tests)
     if len(tests) > 1:
         yield _overview(tests)
-    for number_, test in enumerate(tests, start=1):
-        yield from _policy(test, number_, worst)
-    yield "<footer>Intervals are of 95 %. Figures are over decided cases; cases without a verdict are counted apart. "
-    yield f"Written by magistrate {text(tests[0].run.header.magistrate)}.</footer>\n</body>\n</html>\n"
+    for place, test in enumerate(tests, start=1):
+        yield from _policy(test, place, worst)
 
 
 def _byline(tests: Sequence[Appraisal]) -> str:
@@ -96,6 +87,7 @@ def _policy(test: Appraisal, place: int, worst: int) -> Iterator[str]:
     yield _parts("Labels", test.labels, test, "of cases that the golden set gives the label to")
     groups = _parts("Kinds of cases", test.kinds, test, "") + _parts("Languages", test.languages, test, "")
     yield f'<div class="charts">{groups}</div>\n'
+    yield reasoning_part(test, worst)
     yield _cost(test)
     yield undecided_part(test)
     yield misses_part(test, worst)
@@ -112,17 +104,13 @@ def _summary(test: Appraisal) -> str:
 
 
 def _cards(test: Appraisal) -> str:
-    cards = [_card(m.value, figure(test.estimate(m).value), bounds(test.estimate(m).interval)) for m in CARDS]
+    cards = [card(m.value, figure(test.estimate(m).value), bounds(test.estimate(m).interval)) for m in CARDS]
     for outcome in (Outcome.ABSTAINED, Outcome.FAILED):
         hits, interval = test.share(outcome)
         rate = f"{hits / len(test.run):.1%}" if len(test.run) else "-"
         said = "" if interval is None else f"({interval.low:.1%} to {interval.high:.1%})"
-        cards.append(_card(outcome.value, rate, said))
+        cards.append(card(outcome.value, rate, said))
     return f'<div class="cards">{"".join(cards)}</div>\n'
-
-
-def _card(name: str, value: str, said: str) -> str:
-    return f'<div class="card"><span>{text(name)}</span><b>{text(value)}</b><span>{text(said)}</span></div>'
 
 
 def _thresholds(checks: Sequence[Check]) -> str:

@@ -7,10 +7,13 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from magistrate.evaluate.appraisal import Appraisal, Cost, Miss, Part
+from magistrate.evaluate.appraisal import Appraisal, Cost, Part
+from magistrate.evaluate.audit import AUDIT_VERSION
 from magistrate.evaluate.gate import GateReport
+from magistrate.evaluate.grounds import Grounds, faults
 from magistrate.evaluate.interval import Interval
 from magistrate.evaluate.measure import Estimate
+from magistrate.evaluate.results import CaseResult
 from magistrate.row import Outcome, valid_text
 
 FIGURE_COLUMNS = ("policy", "model", "part", "name", "metric", "value", "low", "high", "cases")
@@ -45,6 +48,7 @@ def appraisal_values(test: Appraisal) -> dict[str, object]:
         "kinds": [_part(part) for part in test.kinds],
         "languages": [_part(part) for part in test.languages],
         "thresholds": _gate(test.gate),
+        "reasoning": grounds_values(test.grounds) | {"ranking": [_suspect(result) for result in test.suspect]},
         "cost": _cost(test.cost),
         "wrong": [_miss(miss) for miss in test.wrong],
         "undecided": [_miss(miss) for miss in test.undecided],
@@ -69,6 +73,21 @@ def figures_csv(tests: Sequence[Appraisal]) -> str:
             for part in parts:
                 for metric, value, interval in _of_part(part):
                     writer.writerow([*start, title, _cell(part.name), metric, *_bounded(value, interval), part.cases])
+        for found in test.grounds.rates:
+            bounded = _bounded(found.value, found.interval)
+            writer.writerow([*start, "reasoning", found.fault.value, "share", *bounded, found.trials])
+    return out.getvalue()
+
+
+def reasoning_csv(tests: Sequence[Appraisal]) -> str:
+    """The cases whose reasoning is suspect, one a line, worst-founded first."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    columns = ("policy", "rank", "id", "score", "standing", "golden", "judged", "faults", "found")
+    writer.writerow([*columns, "reasoning", "content"])
+    for test in tests:
+        for rank, result in enumerate(test.suspect, start=1):
+            writer.writerow([_cell(test.name), rank, *_suspect_cells(result)])
     return out.getvalue()
 
 
@@ -84,7 +103,7 @@ def cases_csv(tests: Sequence[Appraisal]) -> str:
     return out.getvalue()
 
 
-def content_text(miss: Miss) -> str:
+def content_text(miss: CaseResult) -> str:
     """What was judged, messages with their roles where there are several; empty where it is not at hand."""
     if miss.content is None:
         return ""
@@ -94,7 +113,50 @@ def content_text(miss: Miss) -> str:
     return valid_text("\n".join(f"{message.role.value}: {message.content}" for message in judged))
 
 
-def _case_cells(miss: Miss) -> list[object]:
+def grounds_values(found: Grounds) -> dict[str, object]:
+    """What the audit found in the reasoning of a judge, ready for JSON."""
+    rates = [
+        {
+            "fault": rate.fault.value,
+            "cases": rate.hits,
+            "of": rate.trials,
+            "share": rate.value,
+            "interval": _interval(rate.interval),
+        }
+        for rate in found.rates
+    ]
+    return {"audit": AUDIT_VERSION, "cases": found.cases, "checked": found.checked, "faults": rates}
+
+
+def _suspect(result: CaseResult) -> dict[str, object]:
+    audit = result.audit
+    return {
+        "id": result.row.id,
+        "score": None if audit is None else audit.score,
+        "right": result.right,
+        "golden": result.gold.violation,
+        "judged": result.row.violation,
+        "faults": [] if audit is None else [fault.value for fault in faults(audit)],
+        "found": list(result.suspicion),
+    }
+
+
+def _suspect_cells(result: CaseResult) -> list[object]:
+    audit = result.audit
+    return [
+        _cell(result.row.id),
+        "" if audit is None else f"{audit.score:.6f}",
+        result.standing,
+        result.gold.violation,
+        "" if result.row.violation is None else result.row.violation,
+        "" if audit is None else "; ".join(fault.value for fault in faults(audit)),
+        _cell("; ".join(result.suspicion)),
+        _cell(result.row.reasoning),
+        _cell(content_text(result)),
+    ]
+
+
+def _case_cells(miss: CaseResult) -> list[object]:
     row = miss.row
     return [
         _cell(row.id),
@@ -171,7 +233,7 @@ def _cost(cost: Cost) -> dict[str, object]:
     return {**asdict(cost.usage), "median_ms": cost.median_ms, "p95_ms": cost.p95_ms}
 
 
-def _miss(miss: Miss) -> dict[str, object]:
+def _miss(miss: CaseResult) -> dict[str, object]:
     row = miss.row
     return {
         "id": row.id,
