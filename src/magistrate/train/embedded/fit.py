@@ -33,7 +33,7 @@ class Schedule:
     rule_weight: float = 0.3
     untitled_every: int = 5
     """Every so many steps, rules are read without their policy's title."""
-    checkpoint_every: int = 500
+    checkpoint_every: int = 325
 
 
 @dataclass(frozen=True, slots=True)
