@@ -22,7 +22,7 @@ from magistrate.cli.test import Asker, judge_subjects
 from magistrate.config import find_config, read_config
 from magistrate.errors import UsageError
 from magistrate.evaluate.appraisal import Cost
-from magistrate.evaluate.compare import Comparison, Conclusion
+from magistrate.evaluate.compare import Comparison, Conclusion, Difference
 from magistrate.evaluate.judged import Undecided
 from magistrate.evaluate.metrics import Metric
 from magistrate.evaluate.suite import Subject, find_suite, read_policy
@@ -218,7 +218,7 @@ def show_versus(console: Console, found: Versus, names: tuple[str, str], *, show
     drawn = found.bootstrap.get(compared.decided_by)
     if drawn is not None:
         console.print(f"  {compared.decided_by.value}: paired bootstrap {bounds(drawn)}")
-    console.print(_figures(found))
+    console.print(figures_table(found.comparison))
     console.print(_costs(found.first_cost, found.second_cost))
     for change in found.changes[:shown]:
         console.print(_change_line(change), no_wrap=True, overflow="ellipsis")
@@ -241,15 +241,16 @@ def _headline(compared: Comparison, names: tuple[str, str]) -> Text:
             return Text.assemble(word, f"  {second} than {first}, {by}")
 
 
-def _figures(found: Versus) -> Table:
-    level = f"{100 * found.comparison.confidence:g} %"
+def figures_table(compared: Comparison) -> Table:
+    """Every metric of both, with its difference; the one that decides is bold."""
+    level = f"{100 * compared.confidence:g} %"
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for column in ("first", "second", "difference", f"{level} interval"):
         table.add_column(column, justify="right", no_wrap=True)
-    for line in found.comparison.differences:
+    for line in compared.differences:
         value = "-" if line.value is None else f"{line.value:+.3f}"
-        name = Text(line.metric.value, style="bold" if line.metric is found.comparison.decided_by else "")
+        name = Text(line.metric.value, style="bold" if line.metric is compared.decided_by else "")
         table.add_row(name, figure(line.first), figure(line.second), value, bounds(line.interval))
     return table
 
@@ -306,12 +307,7 @@ def versus_values(found: Versus, names: Sequence[str]) -> dict[str, object]:
         "mcnemar": asdict(compared.mcnemar),
         "differences": [
             {
-                "metric": line.metric.value,
-                "cases": line.cases,
-                "first": line.first,
-                "second": line.second,
-                "difference": line.value,
-                "interval": None if line.interval is None else asdict(line.interval),
+                **difference_values(line),
                 "bootstrap": None if (drawn := found.bootstrap.get(line.metric)) is None else asdict(drawn),
             }
             for line in compared.differences
@@ -320,6 +316,18 @@ def versus_values(found: Versus, names: Sequence[str]) -> dict[str, object]:
             {"id": c.id, "golden": c.golden, "first": asdict(c.first), "second": asdict(c.second)}
             for c in found.changes
         ],
+    }
+
+
+def difference_values(line: Difference) -> dict[str, object]:
+    """One metric of both as plain values."""
+    return {
+        "metric": line.metric.value,
+        "cases": line.cases,
+        "first": line.first,
+        "second": line.second,
+        "difference": line.value,
+        "interval": None if line.interval is None else asdict(line.interval),
     }
 
 
