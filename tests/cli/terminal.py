@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -41,9 +41,14 @@ class Terminal:
         return Done(status, printed.out, printed.err)
 
 
-@contextmanager
-def answering(answer: Callable[[str], str], *, reasoning: str = "I look at the rules.") -> Generator[str]:
+def answering(answer: Callable[[str], str], *, reasoning: str = "I look at the rules.") -> AbstractContextManager[str]:
     """A chat server on this machine, in a thread; `answer` gets the user message and gives the final channel."""
+    return conversing(lambda messages: answer(messages[-1]), reasoning=reasoning)
+
+
+@contextmanager
+def conversing(answer: Callable[[list[str]], str], *, reasoning: str = "I look at the rules.") -> Generator[str]:
+    """The same, with all messages of a request."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -53,7 +58,8 @@ def answering(answer: Callable[[str], str], *, reasoning: str = "I look at the r
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            message = {"content": answer(body["messages"][-1]["content"]), "reasoning": reasoning}
+            final = answer([m["content"] for m in body["messages"]])
+            message = {"content": final, "reasoning": reasoning}
             usage = {"prompt_tokens": 10, "completion_tokens": 5}
             self._send({"model": "guard", "choices": [{"finish_reason": "stop", "message": message}], "usage": usage})
 

@@ -22,7 +22,7 @@ from magistrate.cli.test import Asker, judge_subjects, write_file
 from magistrate.config import find_config, read_config
 from magistrate.errors import UsageError
 from magistrate.evaluate.appraisal import Cost
-from magistrate.evaluate.compare import Conclusion
+from magistrate.evaluate.compare import Comparison, Conclusion
 from magistrate.evaluate.dataset import Dataset, read_dataset
 from magistrate.evaluate.golden import Reading
 from magistrate.evaluate.grounds import Fault
@@ -265,7 +265,7 @@ def show_versus(console: Console, found: Versus, *, shown: int) -> None:
     drawn = found.bootstrap.get(compared.decided_by)
     if drawn is not None:
         console.print(f"  {compared.decided_by.value}: paired bootstrap {bounds(drawn)}")
-    console.print(_figures(found))
+    console.print(figures_table(found.comparison))
     if found.first.grounds.checked or found.second.grounds.checked:
         console.print(_faults(found))
     console.print(_costs(found.first.cost, found.second.cost))
@@ -275,15 +275,16 @@ def show_versus(console: Console, found: Versus, *, shown: int) -> None:
         console.print(Text(f"  and {len(found.changes) - shown} more changed", style="dim"))
 
 
-def _figures(found: Versus) -> Table:
-    level = f"{100 * found.comparison.confidence:g} %"
+def figures_table(compared: Comparison) -> Table:
+    """Every metric of both, with its difference; the one that decides is bold."""
+    level = f"{100 * compared.confidence:g} %"
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for column in ("first", "second", "difference", f"{level} interval"):
         table.add_column(column, justify="right", no_wrap=True)
-    for line in found.comparison.differences:
+    for line in compared.differences:
         value = "-" if line.value is None else f"{line.value:+.3f}"
-        name = Text(line.metric.value, style="bold" if line.metric is found.comparison.decided_by else "")
+        name = Text(line.metric.value, style="bold" if line.metric is compared.decided_by else "")
         table.add_row(name, figure(line.first), figure(line.second), value, bounds(line.interval))
     return table
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "evaluate": ("magistrate.cli.evaluate", "Judge a golden set and report how well the verdicts agree with it."),
     "test": ("magistrate.cli.test", "Test policies on the golden sets beside them."),
     "compare": ("magistrate.cli.compare", "Say whether a policy, model or effort is better than another."),
+    "improve": ("magistrate.cli.improve", "Propose edits of a policy from its errors, and test whether they help."),
     "lint": ("magistrate.cli.lint", "Find what is wrong with a policy, why it matters, and how to mend it."),
     "probe": ("magistrate.cli.probe", "Find out whether a policy steers the judge."),
     "stability": ("magistrate.cli.stability", "Measure how often the same question gets another answer."),

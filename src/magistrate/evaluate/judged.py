@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -99,3 +100,12 @@ class Judged:
 def cluster_numbers(clusters: NDArray[np.int64] | NDArray[np.str_]) -> NDArray[np.int64]:
     """Number clusters 0, 1, ... in the order of their sorted ids; ids are integers or strings."""
     return np.unique(clusters, return_inverse=True)[1].astype(np.int64)
+
+
+def named_clusters(names: Sequence[str]) -> NDArray[np.int64] | None:
+    """Numbers of clusters by their names; a case without a name is one of its own. None where no case has one."""
+    if not any(names):
+        return None
+    numbers: dict[str | int, int] = {}
+    keys = [name or place for place, name in enumerate(names)]
+    return cluster_numbers(np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64))

@@ -32,7 +32,7 @@ from magistrate.evaluate.audit import AUDIT_VERSION, ReasoningAudit, audit_row
 from magistrate.evaluate.cohort import Cohort, Threshold
 from magistrate.evaluate.dataset import Dataset, DatasetIdentity
 from magistrate.evaluate.golden import GoldenCase
-from magistrate.evaluate.judged import Judged, Undecided, cluster_numbers
+from magistrate.evaluate.judged import Judged, Undecided, named_clusters
 from magistrate.evaluate.metrics import Floats
 from magistrate.evaluate.runlines import RunLines
 from magistrate.policy.model import Policy
@@ -155,7 +155,7 @@ def read_run(path: Path) -> Run:
         flagged=np.array([row.violation is True for row in read], np.bool_),
         decided=decided,
         probability=np.array([np.nan if row.probability is None else row.probability for row in read], np.float64),
-        clusters=_clusters([row.gold.cluster for row in read]),
+        clusters=named_clusters([row.gold.cluster for row in read]),
     )
     return Run(
         header=header,
@@ -307,15 +307,6 @@ async def judge_run(
             if on_progress is not None:
                 on_progress(done, len(dataset.cases))
     return read_run(path)
-
-
-def _clusters(names: Sequence[str]) -> NDArray[np.int64] | None:
-    """Numbers of clusters; a case without a name is one of its own."""
-    if not any(names):
-        return None
-    numbers: dict[str | int, int] = {}
-    keys = [name or place for place, name in enumerate(names)]
-    return cluster_numbers(np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,3 +156,13 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
     from magistrate.backends.cache import CacheBackend
 
     return CacheBackend(retried, Path(settings.cache).expanduser())
+
+
+def server_settings(model: str | None, config: Config) -> ModelConfig | None:
+    """The settings of the server that `model` names; None for the embedded judge.
+
+    Raises:
+        UsageError: no such model.
+    """
+    wanted = model if model is not None else config.judge.model
+    return None if wanted is None or wanted == EMBEDDED else _settings(wanted, config)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import assert_never
 
 from magistrate.evaluate.appraisal import Cost
-from magistrate.evaluate.compare import Comparison, Conclusion
+from magistrate.evaluate.compare import Comparison, Conclusion, Difference
 from magistrate.evaluate.report.plain import grounds_values
 from magistrate.evaluate.results import CaseResult
 from magistrate.evaluate.versus import Change, Side, Versus
@@ -57,12 +57,7 @@ def versus_values(found: Versus) -> dict[str, object]:
         "mcnemar": asdict(compared.mcnemar),
         "differences": [
             {
-                "metric": line.metric.value,
-                "cases": line.cases,
-                "first": line.first,
-                "second": line.second,
-                "difference": line.value,
-                "interval": None if line.interval is None else asdict(line.interval),
+                **difference_values(line),
                 "bootstrap": None if (drawn := found.bootstrap.get(line.metric)) is None else asdict(drawn),
             }
             for line in compared.differences
@@ -77,6 +72,18 @@ def versus_values(found: Versus) -> dict[str, object]:
             for line in found.faults
         ],
         "changes": [_change_values(change) for change in found.changes],
+    }
+
+
+def difference_values(line: Difference) -> dict[str, object]:
+    """One metric of both as plain values."""
+    return {
+        "metric": line.metric.value,
+        "cases": line.cases,
+        "first": line.first,
+        "second": line.second,
+        "difference": line.value,
+        "interval": None if line.interval is None else asdict(line.interval),
     }
 
 
