@@ -43,8 +43,8 @@ def classifier_for(
     Raises:
         UsageError: no such model or dialect, or options that the embedded judge does not take.
     """
-    wanted = model if model is not None else config.judge.model
-    if _is_embedded(wanted, config):
+    settings = server_settings(model, config)
+    if settings is None:
         if model_name is not None or dialect is not None:
             raise UsageError("the embedded judge takes no model name and no dialect", hint="add --model URL")
         if plan is not None or max_calls is not None:
@@ -52,8 +52,8 @@ def classifier_for(
                 "the embedded judge reads all rules at once",
                 hint="add --model URL, or leave the plan and its calls out",
             )
+        wanted = model if model is not None else config.judge.model
         return _embedded(None if wanted is None or wanted == EMBEDDED else Path(wanted))
-    settings = _settings(wanted or EMBEDDED, config)
     if plan is None and max_calls is None:
         return _reasoner(settings, model_name=model_name, effort=effort, dialect=dialect)
     budget = NO_BUDGET if max_calls is None else Budget(calls=max_calls)
@@ -66,15 +66,8 @@ def batch_shape(model: str | None, config: Config) -> tuple[int, int]:
     A server is asked row by row, so that a kill repeats no more calls than were under way; the embedded judge
     gets small chunks, which cost milliseconds to repeat.
     """
-    wanted = model if model is not None else config.judge.model
-    if _is_embedded(wanted, config):
-        return 32, 2
-    return 1, _settings(wanted or EMBEDDED, config).concurrency
-
-
-def _is_embedded(wanted: str | None, config: Config) -> bool:
-    """Whether that is the judge of the package, or a folder of one that the user trained. Names come first."""
-    return wanted is None or wanted == EMBEDDED or (wanted not in config.models and Path(wanted).is_dir())
+    settings = server_settings(model, config)
+    return (32, 2) if settings is None else (1, settings.concurrency)
 
 
 def _settings(wanted: str, config: Config) -> ModelConfig:
@@ -159,10 +152,12 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
 
 
 def server_settings(model: str | None, config: Config) -> ModelConfig | None:
-    """The settings of the server that `model` names; None for the embedded judge.
+    """The settings of the server that `model` names; None for the embedded judge, of the package or of a folder.
 
     Raises:
         UsageError: no such model.
     """
     wanted = model if model is not None else config.judge.model
-    return None if wanted is None or wanted == EMBEDDED else _settings(wanted, config)
+    if wanted is None or wanted == EMBEDDED or (wanted not in config.models and Path(wanted).is_dir()):
+        return None
+    return _settings(wanted, config)
