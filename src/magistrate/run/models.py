@@ -159,10 +159,10 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
 
 
 def server_settings(model: str | None, config: Config) -> ModelConfig | None:
-    """The settings of the server that `model` names; None for the embedded judge.
+    """The settings of the server that `model` names; None for the embedded judge, or a folder of one.
 
     Raises:
         UsageError: no such model.
     """
     wanted = model if model is not None else config.judge.model
-    return None if wanted is None or wanted == EMBEDDED else _settings(wanted, config)
+    return None if _is_embedded(wanted, config) else _settings(wanted or EMBEDDED, config)
