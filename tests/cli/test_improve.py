@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.cli.terminal import Done, Terminal, answering, conversing
 from tests.evaluate.improve.judges import ADS
 
+from magistrate.config import Config, ModelConfig
 from magistrate.dialects.fence import unfence
+from magistrate.run.models import server_settings
 
 TEXTS = ("buy my rings", "where is my order", "we loved the hotel beach")
 
@@ -176,3 +178,8 @@ def test_the_embedded_judge_needs_nothing_and_a_starter_is_left_alone(magistrate
     assert done.out.startswith("spam judged by")
     assert "<starter>/spam.md:" in done.out
     assert list(Path().iterdir()) == []
+
+
+def test_a_folder_of_an_embedded_model_is_no_server_to_ask(tmp_path: Path) -> None:
+    assert server_settings(str(tmp_path), Config()) is None
+    assert server_settings("http://127.0.0.1:8000/v1", Config()) == ModelConfig(url="http://127.0.0.1:8000/v1")
