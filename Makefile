@@ -40,7 +40,7 @@ steering: .venv/.ready ## probe whether the policies of DATA steer the embedded 
 	$(BIN)/python -m benchmarks.steering $(DATA)
 
 model: .venv/.ready-train ## train the embedded judge again, from DATA and training/; half an hour on two cores
-	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 1300 \
+	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 --stop 1000 \
 	  --name magistrate-embedded-1 --out build/model
 
 wheel: .venv/.ready-dev ## build the wheel and judge with it in an empty environment

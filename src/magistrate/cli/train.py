@@ -30,7 +30,8 @@ def command() -> None:
     help="A folder with policies/NAME.md and train/NAME.jsonl; may be given again.",
 )
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The model's folder.")
-@click.option("--steps", type=click.IntRange(min=1), default=1300, show_default=True, help="How long to train.")
+@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="How long to train.")
+@click.option("--stop", type=click.IntRange(min=1), help="Stop after this step, with the rates of the whole schedule.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is drawn.")
 @click.option("--name", default="my-embedded-1", show_default=True, help="The model's name in verdicts.")
 @click.option("--leave-out", multiple=True, metavar="NAME", help="A data set not to train on; may be given again.")
@@ -48,6 +49,7 @@ def embedded(
     folders: tuple[Path, ...],
     out: Path,
     steps: int,
+    stop: int | None,
     seed: int,
     name: str,
     leave_out: tuple[str, ...],
@@ -73,6 +75,7 @@ def embedded(
         name=name,
         command=_typed(),
         schedule=Schedule(steps=steps),
+        stop=stop,
         leave_out=leave_out,
         seed=seed,
         base=base,

@@ -11,7 +11,6 @@ from pathlib import Path
 from magistrate.encoders.model_folder import CARD, GRAPH, HEAD, SETTINGS, TOKENIZER
 from magistrate.train.embedded.calibrate import BASE_RATE, Calibration
 from magistrate.train.embedded.families import Family
-from magistrate.train.embedded.fit import Schedule
 from magistrate.train.embedded.held_out import HeldOutScore
 
 
@@ -23,7 +22,7 @@ class CardFacts:
     start: str
     command: str
     made: date
-    schedule: Schedule
+    steps: str
     identity: str
     families: Sequence[Family]
     licences: Sequence[tuple[str, str, str]]
@@ -90,7 +89,7 @@ def write_card(folder: Path, facts: CardFacts) -> None:
         start=facts.start,
         made=facts.made.isoformat(),
         command=facts.command,
-        steps=facts.schedule.steps,
+        steps=facts.steps,
         identity=facts.identity.replace("|", "\\|"),
         slope=facts.calibration.slope,
         offset=facts.calibration.offset,

@@ -13,7 +13,7 @@ from magistrate.train.embedded.families import Family, Ruling, TrainingCase, Tra
 from magistrate.train.embedded.variants import Change, Variant, thin_out, vary
 from magistrate.types import Content
 
-SIZE_POWER = 0.4
+SIZE_POWER = 0.35
 CHANGES: Mapping[Change, float] = {
     Change.NONE: 0.55,
     Change.INVERTED: 0.15,

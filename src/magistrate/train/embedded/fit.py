@@ -33,7 +33,7 @@ class Schedule:
     rule_weight: float = 0.3
     untitled_every: int = 5
     """Every so many steps, rules are read without their policy's title."""
-    checkpoint_every: int = 325
+    checkpoint_every: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +100,28 @@ class Fit:
         self.step = state["step"]
         return True
 
-    def run(self, *, every: int, saved: Callable[[int], None] = lambda step: None) -> Iterator[Progress]:
+    def run(
+        self, *, every: int, stop: int | None = None, saved: Callable[[int], None] = lambda step: None
+    ) -> Iterator[Progress]:
         """Go on to the end of the schedule.
 
         Args:
             every: Yield after so many steps.
+            stop: End after this step instead, with the rates that the whole schedule has there.
             saved: Called after each checkpoint.
         """
         schedule = self._schedule
+        last = schedule.steps if stop is None else min(stop, schedule.steps)
         verdict = rule = 0.0
         count = 0
-        while self.step < schedule.steps:
+        while self.step < last:
             self.step += 1
             losses = self._take_step()
             verdict, rule, count = verdict + losses[0], rule + losses[1], count + 1
-            if self.step % every == 0 or self.step == schedule.steps:
+            if self.step % every == 0 or self.step == last:
                 yield Progress(self.step, verdict / count, rule / count)
                 verdict, rule, count = 0.0, 0.0, 0
-            if self.step % schedule.checkpoint_every == 0 or self.step == schedule.steps:
+            if self.step % schedule.checkpoint_every == 0 or self.step == last:
                 self._save()
                 saved(self.step)
 

@@ -41,6 +41,8 @@ class Options:
     command: str
     """For the card."""
     schedule: Schedule
+    stop: int | None = None
+    """Stop after this step of the schedule."""
     mixture: Mixture = field(default_factory=Mixture)
     leave_out: tuple[str, ...] = ()
     """Data sets that are not trained on."""
@@ -103,7 +105,7 @@ def _run(
     fit: Fit, options: Options, held_out: Sequence[HeldOut], tokens: TextTokens, said: Callable[[str], None]
 ) -> None:
     if fit.resume():
-        said(f"going on after step {fit.step} of {options.schedule.steps}")
+        said(f"going on after step {fit.step} of {_last(options)}")
     record = Record(options.out / "run", step=fit.step)
     started, first = datetime.now(UTC), fit.step
 
@@ -113,9 +115,13 @@ def _run(
         record.draw()
         said(f"step {step}: {_means(scores)}")
 
-    for progress in fit.run(every=PROGRESS_EVERY, saved=scored):
+    for progress in fit.run(every=PROGRESS_EVERY, stop=options.stop, saved=scored):
         record.add_progress(progress)
-        said(_progress_line(progress, options.schedule.steps, (datetime.now(UTC) - started).total_seconds(), first))
+        said(_progress_line(progress, _last(options), (datetime.now(UTC) - started).total_seconds(), first))
+
+
+def _last(options: Options) -> int:
+    return options.schedule.steps if options.stop is None else min(options.stop, options.schedule.steps)
 
 
 def _progress_line(progress: Progress, steps: int, seconds: float, first: int) -> str:
@@ -152,7 +158,7 @@ def _finish(
         start=start.description,
         command=options.command,
         made=datetime.now(UTC).date(),
-        schedule=options.schedule,
+        steps=f"{_last(options)} of a schedule of {options.schedule.steps}",
         identity=identity,
         families=families,
         licences=_licences(options.data, names),
