@@ -27,7 +27,7 @@ def command() -> int:
         console.print(f"{broken} of {len(findings)} checks failed: follow the lines marked with ->", style="bold red")
         return 69
     console.print(
-        "Everything that is set up works. Try: magistrate judge --policy spam 'Earn $$$ by recruiting members'"
+        "Everything that is set up works. Try: magistrate judge --policy spam '1000 followers for $5, DM me'"
     )
     return 0
 

@@ -65,7 +65,7 @@ def command(
     The text comes from TEXT, from --file, from --chat, or from stdin.
 
     \b
-    magistrate judge --policy spam 'Earn $$$ by recruiting members'
+    magistrate judge --policy spam '1000 followers for $5, DM me'
     magistrate judge --policy spam.md --policy hate < post.txt
     magistrate judge --policy harassment --chat chat.json --target assistant
 

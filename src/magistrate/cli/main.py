@@ -77,7 +77,7 @@ def cli() -> None:
     """Judge content under a safety policy that you wrote.
 
     \b
-    magistrate judge --policy spam 'Earn $$$ by recruiting members'
+    magistrate judge --policy spam '1000 followers for $5, DM me'
     magistrate batch posts.jsonl --policy mine.md --out verdicts.jsonl
 
     Exit status: 0 allowed, 1 violation, 2 could not be decided, 64 bad usage,

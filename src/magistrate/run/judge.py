@@ -34,7 +34,7 @@ class Judge:
     ... - SPA1. A question about an order or an account.
     ... ''', name="ads")
     >>> with Judge() as judge:
-    ...     verdicts = judge.judge_many(policy, ["Buy our gold rings now, best deals", "Where is my order?"])
+    ...     verdicts = judge.judge_many(policy, ["Buy my course on selling, today only", "Where is my order?"])
     >>> [verdict.label for verdict in verdicts]
     ['violates', 'safe']
     """
