@@ -95,7 +95,7 @@ def _embedded() -> Finding:
     started = time.perf_counter()
     policy = read_starter("spam")
     with Judge("embedded", config=Config()) as judge:
-        verdict = judge.judge(policy, "Earn $$$ by recruiting members")
+        verdict = judge.judge(policy, "1000 followers for $5, DM me")
     elapsed = time.perf_counter() - started
     if not isinstance(verdict, Decided):
         return Finding("", f"gave no verdict: {verdict.code.value}", Standing.BROKEN, "reinstall magistrate")
