@@ -299,12 +299,13 @@ def test_several_rules_are_named_only_where_they_are_nearly_as_near() -> None:
 
 
 def test_long_content_is_read_to_its_end() -> None:
-    text = CHATTER * 700 + PAY_OUTSIDE
+    planted = f"{PAY_OUTSIDE} " * 5
+    text = CHATTER * 700 + planted
     verdict = decided(judge_text(text))
     assert verdict.violation and verdict.rule_ids[0] == "M1"
     span = verdict.evidence[0].span
     assert span is not None
-    assert span.end > len(text) - len(PAY_OUTSIDE)
+    assert span.end > len(text) - len(planted)
     assert "bank transfer" in text[span.start : span.end]
     assert not decided(judge_text(CHATTER * 20)).violation
 

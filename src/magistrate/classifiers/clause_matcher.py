@@ -62,7 +62,7 @@ class ClauseMatcher:
     """Judge by what each rule says of the content: no training on the policy, no network, milliseconds a case.
 
     Each rule and each example of a policy scores the content by itself; the violating ones are set against the
-    allowed ones (`rule_index`). Content is read in windows of 254 tokens that overlap, and the window that speaks
+    allowed ones (`rule_index`). Content is read in windows of 64 tokens that overlap, and the window that speaks
     loudest for a violation decides; so nothing is cut from long content. Words that are disguised are read as they are
     meant, too (`disguise`). A judged message of a chat is read after the
     messages before it. The verdict names the rules that speak loudest, the words that do so by themselves, and the

@@ -26,9 +26,7 @@ def command() -> int:
     if broken:
         console.print(f"{broken} of {len(findings)} checks failed: follow the lines marked with ->", style="bold red")
         return 69
-    console.print(
-        "Everything that is set up works. Try: magistrate judge --policy spam '1000 followers for $5, DM me'"
-    )
+    console.print("Everything that is set up works. Try: magistrate judge --policy spam '1000 followers for $5, DM me'")
     return 0
 
 

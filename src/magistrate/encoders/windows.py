@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-WINDOW_TOKENS = 254
+MODEL_TOKENS = 254
 """The model reads 256 at once, two of which are its own marks."""
-WINDOW_STEP = 224
+WINDOW_TOKENS = 64
+WINDOW_STEP = 56
+"""Of content. In a longer window, harmless words drown out harmful ones (docs/decisions/005)."""
 PIECE_TOKENS = 16
 PIECE_STEP = 8
 """A readable quote."""
@@ -13,14 +15,13 @@ PIECE_STEP = 8
 def cut_windows(tokens: int, *, context: int = 0) -> tuple[tuple[int, int], ...]:
     """Cut `tokens` tokens, the first `context` of which are only read, into overlapping ranges.
 
-    Every token after the context is in a window, and every window has a token after the context. No tokens after the
-    context: no window.
+    The first range begins with the context, the others hold none of it. No tokens after the context: no window.
     """
     if tokens <= context:
         return ()
-    starts = range(0, max(1, tokens - WINDOW_TOKENS + WINDOW_STEP), WINDOW_STEP)
-    ranges = ((start, min(start + WINDOW_TOKENS, tokens)) for start in starts)
-    return tuple((start, end) for start, end in ranges if end > context)
+    text = tokens - context
+    starts = range(0, max(1, text - WINDOW_TOKENS + WINDOW_STEP), WINDOW_STEP)
+    return tuple((context + at if at else 0, context + min(at + WINDOW_TOKENS, text)) for at in starts)
 
 
 def cut_pieces(tokens: int, *, start: int = 0) -> tuple[tuple[int, int], ...]:
