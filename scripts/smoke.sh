@@ -17,7 +17,7 @@ magistrate="$work/env/bin/magistrate"
 "$magistrate" --version
 "$magistrate" doctor
 status=0
-"$magistrate" judge --policy spam "Earn \$\$\$ by recruiting members" || status=$?
+"$magistrate" judge --policy spam "1000 followers for 5 dollars, DM me" || status=$?
 test "$status" -eq 1
 printf '{"id": "a", "text": "Where is my order?"}\n{"id": "b", "text": "Win a free phone, click now!!!"}\n' > in.jsonl
 "$magistrate" batch --policy spam in.jsonl --out out.jsonl
