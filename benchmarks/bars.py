@@ -118,12 +118,12 @@ def figures(sets: Sequence[Scored]) -> Iterator[Figure]:
 
 def _macro(which: str, sets: Sequence[Scored], untrained: Mapping[str, float]) -> Iterator[Figure]:
     before = float(np.mean([untrained[one.name] for one in sets]))
-    yield _figure(
+    macro = _figure(
         f"macro average precision, {len(sets)} sets, {which}", sets, _mean_precision, f"untrained {before:.3f}"
     )
-    gain = _figure("", sets, _mean_precision, "")
-    low, high = (None if end is None else end - before for end in (gain.low, gain.high))
-    yield Figure(f"gain over the untrained judge, {which}", gain.value - before, low, high, "at least .15")
+    yield macro
+    low, high = (None if end is None else end - before for end in (macro.low, macro.high))
+    yield Figure(f"gain over the untrained judge, {which}", macro.value - before, low, high, "at least .15")
     yield _figure(f"macro AUC, {which}", sets, _mean_auc, "")
 
 

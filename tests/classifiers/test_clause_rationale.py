@@ -27,7 +27,6 @@ def evidence(
 ) -> Evidence:
     return Evidence(
         violation=violation,
-        probability=0.9 if violation else 0.1,
         violating=violating,
         allowed=allowed,
         nothing=nothing,

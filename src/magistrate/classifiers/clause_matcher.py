@@ -246,7 +246,6 @@ class _Findings:
         return explain(
             Evidence(
                 violation=self.violation,
-                probability=self.probability,
                 violating=next(iter(self.violating), None),
                 allowed=next(iter(self.allowed), None),
                 nothing=self.nothing,

@@ -18,7 +18,6 @@ class Evidence:
     """What a verdict rests on."""
 
     violation: bool
-    probability: float
     violating: RuleScore | None
     """The violating rule that speaks loudest; None where only examples of no rule do."""
     allowed: RuleScore | None
