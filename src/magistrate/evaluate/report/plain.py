@@ -58,7 +58,7 @@ def appraisal_values(test: Appraisal) -> dict[str, object]:
 def figures_csv(tests: Sequence[Appraisal]) -> str:
     """All figures, one a line, with the interval and the number of cases."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow(FIGURE_COLUMNS)
     for test in tests:
         start = [_cell(test.name), _cell(test.run.header.model)]
@@ -82,7 +82,7 @@ def figures_csv(tests: Sequence[Appraisal]) -> str:
 def reasoning_csv(tests: Sequence[Appraisal]) -> str:
     """The cases whose reasoning is suspect, one a line, worst-founded first."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     columns = ("policy", "rank", "id", "score", "standing", "golden", "judged", "faults", "found")
     writer.writerow([*columns, "reasoning", "content"])
     for test in tests:
@@ -94,7 +94,7 @@ def reasoning_csv(tests: Sequence[Appraisal]) -> str:
 def cases_csv(tests: Sequence[Appraisal]) -> str:
     """Every case that was judged wrongly or not decided, one a line, with content where it is at hand."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     columns = ("policy", "id", "outcome", "code", "golden", "judged", "golden_rules", "judged_rules", "probability")
     writer.writerow([*columns, "rationale", "reasoning", "suspicion", "content"])
     for test in tests:
@@ -175,7 +175,11 @@ def _case_cells(miss: CaseResult) -> list[object]:
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet runs as a formula."""
+    """A text that no spreadsheet runs as a formula.
+
+    The writers keep to CRLF (RFC 4180): with another line end, Python 3.11 leaves a lone CR unquoted, and what
+    follows it begins a cell.
+    """
     clean = valid_text(text).replace("\x00", "\ufffd")
     return f"'{clean}" if clean.startswith(_FORMULA) else clean
 
