@@ -1,7 +1,9 @@
 """The head of the embedded judge: how strongly a passage of a policy speaks for a content.
 
 The same computation as `train/embedded/network.py`, in numpy and without gradients; a test holds the two together.
-A passage reads the content's tokens by attention and is compared with what it read. Its score depends on nothing else.
+A passage reads the content's tokens by attention, by learned heads and by likeness, and is compared with what it read.
+Its score depends on nothing else. Likeness takes the place of a mean over all tokens: in a mean, harmless words drown
+out the ones that decide.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ TENSORS = (
     "last.bias",
     "kind",
     "cosine",
+    "focus",
     "sharpness",
     "nothing",
 )
@@ -68,6 +71,7 @@ class PassageHead:
         self._value: Array = np.ascontiguousarray(value.transpose(0, 2, 1))
         self._seen, self._wanted, self._both, self._apart = (part.T.copy() for part in np.split(first, 4, axis=1))
         self._cosine = weights["cosine"]
+        self._focus = weights["focus"][0]
         self.sharpness = float(np.log1p(np.exp(weights["sharpness"][0])) + 0.5)
         self.nothing = float(weights["nothing"][0])
         """The score of "no rule speaks of this", on the allowed side of every policy."""
@@ -107,32 +111,37 @@ class PassageHead:
     def scores(self, windows: Sequence[States], passages: PreparedPassages) -> Array:
         """Score each passage against each window (tokens, dimensions): (windows, passages)."""
         read = np.stack([self._read(states, _softmax(states @ passages.query)) for states in windows])
-        means = np.stack([states.mean(axis=0) for states in windows])
-        return self._compare(read + means[:, None, :], means, passages)
+        near = np.stack([_softmax(self._likeness(states, passages)).T @ states for states in windows])
+        return self._compare(read + near, near, passages)
 
     def piece_scores(
         self, states: States, passages: PreparedPassages, passage: int, pieces: Sequence[tuple[int, int]]
     ) -> Array:
         """Score one passage against pieces of a window (ranges of its tokens), each by itself: (pieces,)."""
         only = _only(passages, passage)
-        alike = states @ only.query
-        means = np.stack([states[start:end].mean(axis=0) for start, end in pieces])
+        alike, likeness = states @ only.query, self._likeness(states, only)
         read = np.stack([self._read(states[start:end], _softmax(alike[start:end])) for start, end in pieces])
-        return self._compare(read + means[:, None, :], means, only)[:, 0]
+        near = np.stack([_softmax(likeness[start:end]).T @ states[start:end] for start, end in pieces])
+        return self._compare(read + near, near, only)[:, 0]
+
+    def _likeness(self, states: States, passages: PreparedPassages) -> Array:
+        """Of each token and each passage: (tokens, passages)."""
+        alike: Array = (states @ passages.unit.T) * (self._focus / _lengths(states)[:, None])
+        return alike
 
     def _read(self, states: States, weights: Array) -> Array:
         """What each passage takes from the tokens, heads joined: (passages, dimensions); weights (tokens, columns)."""
         taken = (weights.T @ states).reshape(READ_HEADS, -1, DIMENSIONS) @ self._value
         return np.asarray(taken.transpose(1, 0, 2).reshape(taken.shape[1], -1), np.float32)
 
-    def _compare(self, seen: Array, means: Array, passages: PreparedPassages) -> Array:
+    def _compare(self, seen: Array, near: Array, passages: PreparedPassages) -> Array:
         """Compare (windows, passages, dimensions) with what the passages want: (windows, passages)."""
         wanted = passages.wanted
         inner = seen @ self._seen + passages.offset
         inner += (seen * wanted) @ self._both
         inner += np.abs(seen - wanted) @ self._apart
         found = _gelu(inner) @ self._weights["last.weight"][0]
-        whole = (means / _lengths(means)[:, None]) @ passages.unit.T
+        whole = (near * passages.unit).sum(axis=2) / _lengths(near)
         part = (seen * wanted).sum(axis=2) / (np.linalg.norm(seen, axis=2) * passages.wanted_length)
         scores: Array = found + self._cosine[0] * whole + self._cosine[1] * part + passages.bias
         return scores

@@ -17,7 +17,7 @@ from tokenizers import Encoding, Tokenizer
 
 from magistrate.encoders.base import EncodedPassage, Passage, States, Window
 from magistrate.encoders.model_folder import ASSETS, GRAPH, TOKENIZER, ModelFolder, read_model_folder
-from magistrate.encoders.windows import MODEL_TOKENS, cut_windows
+from magistrate.encoders.windows import WINDOW_TOKENS, cut_windows
 from magistrate.errors import BackendError, UsageError
 
 DIMENSIONS = 384
@@ -110,14 +110,14 @@ class MiniLmEncoder:
         """
         opened = self._require_open()
         rows = [_encode_text(opened.tokenizer, text).ids for text in texts]
-        windows = [[ids[at : at + MODEL_TOKENS] for at in range(0, len(ids) or 1, MODEL_TOKENS)] for ids in rows]
+        windows = [[ids[at : at + WINDOW_TOKENS] for at in range(0, len(ids) or 1, WINDOW_TOKENS)] for ids in rows]
         flat = [window for found in windows for window in found]
         means = iter(_map(opened.workers, lambda ids: _run(opened.session, ids).mean(axis=0), flat))
         found = [np.mean([next(means) for _ in own], axis=0) for own in windows]
         return np.array(found, np.float32).reshape(len(texts), DIMENSIONS)
 
     def encode_tokens(self, passages: Sequence[Passage]) -> list[EncodedPassage]:
-        """States of all tokens, each read in the window of up to 64 tokens around it.
+        """States of all tokens, each read in the window of up to 254 tokens around it.
 
         A passage without any token (empty, blank, control characters) has the two marks of an empty text.
 

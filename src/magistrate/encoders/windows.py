@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-MODEL_TOKENS = 254
-"""The model reads 256 at once, two of which are its own marks."""
-WINDOW_TOKENS = 64
-WINDOW_STEP = 56
-"""Of content. In a longer window, harmless words drown out harmful ones (docs/decisions/005)."""
+WINDOW_TOKENS = 254
+"""The model reads 256 at once, two of which are its own marks. Shorter windows served worse (docs/decisions/005)."""
+WINDOW_STEP = 200
 PIECE_TOKENS = 16
 PIECE_STEP = 8
 """A readable quote."""
@@ -16,12 +14,15 @@ def cut_windows(tokens: int, *, context: int = 0) -> tuple[tuple[int, int], ...]
     """Cut `tokens` tokens, the first `context` of which are only read, into overlapping ranges.
 
     The first range begins with the context, the others hold none of it. No tokens after the context: no window.
+
+    Args:
+        tokens: All of them.
+        context: Fewer than `WINDOW_STEP`.
     """
     if tokens <= context:
         return ()
-    text = tokens - context
-    starts = range(0, max(1, text - WINDOW_TOKENS + WINDOW_STEP), WINDOW_STEP)
-    return tuple((context + at if at else 0, context + min(at + WINDOW_TOKENS, text)) for at in starts)
+    starts = range(0, max(1, tokens - WINDOW_TOKENS + WINDOW_STEP), WINDOW_STEP)
+    return tuple((start, min(start + WINDOW_TOKENS, tokens)) for start in starts)
 
 
 def cut_pieces(tokens: int, *, start: int = 0) -> tuple[tuple[int, int], ...]:

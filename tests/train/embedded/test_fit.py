@@ -30,7 +30,7 @@ def new_fit(corpus: Path, folder: Path, *, schedule: Schedule = SCHEDULE, seed: 
 
 
 def weights(fit: Fit) -> list[NDArray[np.float32]]:
-    return [parameter.detach().numpy().copy() for parameter in fit.network.parameters()]
+    return [parameter.detach().numpy().copy() for parameter in fit.averaged.parameters()]
 
 
 def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(corpus: Path, tmp_path: Path) -> None:
@@ -69,5 +69,5 @@ def test_it_learns_what_it_is_shown(corpus: Path, tmp_path: Path) -> None:
     (family,) = read_families([corpus], may_train=frozenset(MayTrain))
     tokens = TextTokens(ASSETS, content_tokens=32, passage_tokens=32)
     for policy in family.policies:
-        found = log_odds(fit.network, policy, [case.content for case in family.cases], tokens) > 0
+        found = log_odds(fit.averaged, policy, [case.content for case in family.cases], tokens) > 0
         assert list(found) == [case.rulings[policy.name].violation for case in family.cases]

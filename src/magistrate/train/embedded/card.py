@@ -36,7 +36,9 @@ _CARD = """# {name}
 
 An encoder (MiniLM-L6, 22M parameters, int8) and a head that score each rule and each example of a policy against a
 content. Trained on {policies} policies and {cases} contents, in steps that show the same content under several
-policies, inverted ones, ones without a rule and ones with a rule on the other side. Apache-2.0, as its start.
+policies, inverted ones, ones without a rule and ones with a rule on the other side; and the content as it is, among
+unrelated sentences, joined with another, in disguise, or with an order to the judge in it. The weights are a moving
+average over the steps. Apache-2.0, as its start.
 
 | | |
 |---|---|

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from magistrate.classifiers.policy_passages import PolicyPassage
 from magistrate.digest import text_digest
+from magistrate.train.embedded.composing import Composed, Composer, Composition
 from magistrate.train.embedded.families import Family, Ruling, TrainingCase, TrainingPolicy
 from magistrate.train.embedded.variants import Change, Variant, thin_out, vary
 from magistrate.types import Content
 
 SIZE_POWER = 0.35
 CHANGES: Mapping[Change, float] = {
-    Change.NONE: 0.55,
-    Change.INVERTED: 0.15,
-    Change.REMOVED: 0.2,
+    Change.NONE: 0.5,
+    Change.INVERTED: 0.22,
+    Change.REMOVED: 0.18,
     Change.MOVED: 0.1,
 }
 
@@ -38,6 +39,7 @@ class Mixture:
     """Chance that a policy is seen without any of its examples."""
     passages: int = 16
     """Of a policy, at most, as far as dropping examples goes."""
+    composition: Composition = field(default_factory=Composition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,17 @@ class Drawer:
 
     Args:
         families: To draw from.
-        unrelated: For each family by name, policies of others that its contents are taken not to break.
+        unrelated: For each family by name, others whose policies its contents are taken not to break.
         mixture: How.
         seed: Of everything that is drawn.
     """
 
     def __init__(
-        self, families: Sequence[Family], unrelated: Mapping[str, Sequence[TrainingPolicy]], mixture: Mixture, seed: int
+        self, families: Sequence[Family], unrelated: Mapping[str, Sequence[Family]], mixture: Mixture, seed: int
     ) -> None:
         self._families = families
-        self._unrelated = unrelated
+        self._unrelated = {name: [p for f in far for p in f.policies] for name, far in unrelated.items()}
+        self._composer = Composer(unrelated, mixture.composition)
         self._mixture = mixture
         self._seed = seed
         self._chance = random.Random(seed)  # noqa: S311  # sampling, no secret
@@ -96,14 +99,14 @@ class Drawer:
         chance, mixture = self._chance, self._mixture
         family = chance.choices(self._families, self._weights)[0]
         chosen = chance.sample(family.policies, min(mixture.policies, len(family.policies)))
-        cases = self._cases(family, chosen)
-        hearings = [self._hearing(policy, cases) for policy in chosen]
+        composed = self._composer.compose(family, self._cases(family, chosen), chance)
+        hearings = [self._hearing(policy, composed) for policy in chosen]
         others = self._unrelated.get(family.name, ())
         for policy in chance.sample(others, min(mixture.unrelated, len(others))):
             passages = self._thin(policy)
-            labels: tuple[bool | None, ...] = (False,) * len(cases)
-            hearings.append(Hearing(policy.name, passages, labels, (None,) * len(cases), mixture.unrelated_weight))
-        return Draw(tuple(case.content for case in cases), tuple(hearings))
+            labels: tuple[bool | None, ...] = (False,) * len(composed)
+            hearings.append(Hearing(policy.name, passages, labels, (None,) * len(composed), mixture.unrelated_weight))
+        return Draw(tuple(one.content for one in composed), tuple(hearings))
 
     def _cases(self, family: Family, chosen: Sequence[TrainingPolicy]) -> list[TrainingCase]:
         """For each policy as many that break it as that don't, as far as there are."""
@@ -115,12 +118,12 @@ class Drawer:
                 found.update(dict.fromkeys(self._chance.sample(known, min(each, len(known)))))
         return [family.cases[index] for index in found]
 
-    def _hearing(self, policy: TrainingPolicy, cases: Sequence[TrainingCase]) -> Hearing:
+    def _hearing(self, policy: TrainingPolicy, composed: Sequence[Composed]) -> Hearing:
         change = self._chance.choices(self._changes, self._chances)[0]
         variant = vary(policy, change, self._chance)
-        rulings = [case.rulings.get(policy.name) for case in cases]
-        labels = tuple(None if ruling is None else variant.relabel(ruling) for ruling in rulings)
-        rules = tuple(_rule(variant, ruling) for ruling in rulings)
+        rulings = [tuple(part.rulings.get(policy.name) for part in one.parts) for one in composed]
+        labels = tuple(_label(variant, parts) for parts in rulings)
+        rules = tuple(_rule(variant, parts[0]) if len(parts) == 1 else None for parts in rulings)
         return Hearing(policy.name, self._thin(variant.policy), labels, rules, 1.0)
 
     def _thin(self, policy: TrainingPolicy) -> tuple[PolicyPassage, ...]:
@@ -134,6 +137,14 @@ def _by_side(family: Family) -> dict[tuple[str, bool], list[int]]:
         for name, ruling in case.rulings.items():
             found.setdefault((name, ruling.violation), []).append(index)
     return found
+
+
+def _label(variant: Variant, parts: Iterable[Ruling | None]) -> bool | None:
+    """A content breaks the policy where one of its parts does."""
+    labels = [None if ruling is None else variant.relabel(ruling) for ruling in parts]
+    if True in labels:
+        return True
+    return None if None in labels else False
 
 
 def _rule(variant: Variant, ruling: Ruling | None) -> str | None:

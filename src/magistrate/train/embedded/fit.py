@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from magistrate.errors import UsageError
 from magistrate.train.embedded.drawing import Drawer
@@ -33,6 +35,8 @@ class Schedule:
     rule_weight: float = 0.3
     untitled_every: int = 5
     """Every so many steps, rules are read without their policy's title."""
+    averaging: float = 0.995
+    """Decay, in steps, of the moving average of the weights, which is the model that comes out; less at the start."""
     checkpoint_every: int = 500
 
 
@@ -49,7 +53,7 @@ class Fit:
     """A run of training that can stop and go on.
 
     Args:
-        network: Trained in place.
+        network: Trained in place; what comes out is `averaged`.
         drawer: What each step sees.
         titles: Of policies, by name.
         tokens: The tokeniser.
@@ -66,8 +70,9 @@ class Fit:
         schedule: Schedule,
         folder: Path,
     ) -> None:
-        self.network, self._drawer, self._titles, self._tokens = network, drawer, titles, tokens
+        self._network, self._drawer, self._titles, self._tokens = network, drawer, titles, tokens
         self._schedule, self._folder = schedule, folder
+        self._average = AveragedModel(network, multi_avg_fn=_averaging(schedule.averaging))
         encoder = [p for p in network.encoder.parameters() if p.requires_grad]
         self._optimiser = torch.optim.AdamW(
             [
@@ -78,6 +83,12 @@ class Fit:
         )
         self._rates = torch.optim.lr_scheduler.LambdaLR(self._optimiser, _rate_of(schedule))
         self.step = 0
+
+    @property
+    def averaged(self) -> PolicyReader:
+        """The moving average of the weights over the steps so far."""
+        module: PolicyReader = self._average.module
+        return module
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint, if it has one.
@@ -94,7 +105,8 @@ class Fit:
                 f"{str(path)!r} is a checkpoint of another run: {state['identity']}, this one is {self._identity()}",
                 hint="give the same options and data, or another --out",
             )
-        self.network.load_state_dict(state["network"])
+        self._network.load_state_dict(state["network"])
+        self._average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._rates.load_state_dict(state["rates"])
         self.step = state["step"]
@@ -127,16 +139,17 @@ class Fit:
 
     def _take_step(self) -> tuple[float, float]:
         schedule = self._schedule
-        self.network.train()
+        self._network.train()
         self._optimiser.zero_grad()
         titled = self.step % schedule.untitled_every != 0
         draw = self._drawer.draw(self.step)
         loss = step_loss(
-            self.network, draw, self._titles, self._tokens, titled=titled, rule_weight=schedule.rule_weight
+            self._network, draw, self._titles, self._tokens, titled=titled, rule_weight=schedule.rule_weight
         )
         loss.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), schedule.largest_gradient)
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), schedule.largest_gradient)
         self._optimiser.step()
+        self._average.update_parameters(self._network)
         self._rates.step()
         return loss.verdict, loss.rule
 
@@ -145,7 +158,8 @@ class Fit:
         state = {
             "identity": self._identity(),
             "step": self.step,
-            "network": self.network.state_dict(),
+            "network": self._network.state_dict(),
+            "average": self._average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "rates": self._rates.state_dict(),
         }
@@ -165,3 +179,14 @@ def _rate_of(schedule: Schedule) -> Callable[[int], float]:
         return min((step + 1) / warm_up, 0.02 + 0.98 * falling)
 
     return rate
+
+
+def _averaging(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """A moving average that forgets the start: after n steps the decay is at most (1 + n) / (10 + n)."""
+
+    def average(averages: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
+        weight = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for one, other in zip(averages, current, strict=True):
+            one.lerp_(other, weight)
+
+    return average

@@ -80,6 +80,7 @@ class PassageHead(nn.Module):
         self.last = nn.Linear(COMPARED, 1)
         self.kind = nn.Parameter(torch.zeros(2))
         self.cosine = nn.Parameter(torch.tensor([8.0, 0.0]))
+        self.focus = nn.Parameter(torch.tensor([6.0]))
         self.sharpness = nn.Parameter(torch.zeros(1))
         self.nothing = nn.Parameter(torch.tensor([-1.0]))
         nn.init.zeros_(self.last.weight)
@@ -101,14 +102,15 @@ class PassageHead(nn.Module):
         weights = weights.float().masked_fill(~mask[:, None, None, :], -1e4).softmax(-1)
         value = self.value(tokens).view(contents, length, READ_HEADS, width // READ_HEADS)
         read = torch.einsum("cpht,cthd->cphd", weights.to(value.dtype), value).flatten(2)
-        share = mask[:, :, None].to(tokens.dtype)
-        mean = (tokens * share).sum(1) / share.sum(1).clamp(min=1)
-        seen = read + mean[:, None, :]
+        unit = functional.normalize(passages.float(), dim=-1)
+        alike = functional.normalize(tokens.float(), dim=-1) @ unit.T * self.focus
+        near = alike.masked_fill(~mask[:, :, None], -1e4).softmax(1).transpose(1, 2).to(tokens.dtype) @ tokens
+        seen = read + near
         wanted = self.passage(passages) + passages
         wanted = wanted.expand(contents, -1, -1)
         compared = torch.cat([seen, wanted, seen * wanted, (seen - wanted).abs()], -1)
         found = self.last(functional.gelu(self.first(compared), approximate="tanh"))[..., 0].float()
-        whole = functional.normalize(mean.float(), dim=-1) @ functional.normalize(passages.float(), dim=-1).T
+        whole = (functional.normalize(near.float(), dim=-1) * unit).sum(-1)
         part = functional.cosine_similarity(seen.float(), wanted.float(), dim=-1)
         return found + self.cosine[0] * whole + self.cosine[1] * part + self.kind[kinds]
 

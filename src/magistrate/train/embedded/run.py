@@ -23,7 +23,7 @@ from magistrate.train.embedded.fit import Fit, Progress, Schedule
 from magistrate.train.embedded.held_out import HeldOut, HeldOutScore, held_out_sets, log_odds, score_held_out
 from magistrate.train.embedded.record import Record
 from magistrate.train.embedded.tokens import TextTokens
-from magistrate.train.embedded.unrelated import unrelated_policies
+from magistrate.train.embedded.unrelated import unrelated_families
 
 ALLOWED = frozenset({MayTrain.YES, MayTrain.UNKNOWN})
 """Sets marked otherwise are held out. A folder of your own has no marks."""
@@ -84,13 +84,14 @@ def train(options: Options, *, said: Callable[[str], None]) -> Trained:
     start = _start(options)
     before = score_held_out(start.network, held_out, tokens)
     said(f"before: {_means(before)}")
-    unrelated = unrelated_policies(start.network, families, tokens)
+    unrelated = unrelated_families(start.network, families, tokens)
     drawer = Drawer(families, unrelated, options.mixture, options.seed)
     titles = {name: policy.title for name, policy in policies.items()}
     fit = Fit(start.network, drawer, titles, tokens, options.schedule, options.out / "run")
     _run(fit, options, held_out, tokens, said)
-    after = score_held_out(start.network, held_out, tokens)
-    _finish(options, start, families, held_out, tokens, before, after, drawer.identity)
+    made = Start(fit.averaged, start.description)
+    after = score_held_out(made.network, held_out, tokens)
+    _finish(options, made, families, held_out, tokens, before, after, drawer.identity)
     said(f"after {fit.step} steps: {_means(after)}; written to {options.out}")
     return Trained(options.out, tuple(before), tuple(after))
 
@@ -110,7 +111,7 @@ def _run(
     started, first = datetime.now(UTC), fit.step
 
     def scored(step: int) -> None:
-        scores = score_held_out(fit.network, held_out, tokens)
+        scores = score_held_out(fit.averaged, held_out, tokens)
         record.add_scores(step, scores)
         record.draw()
         said(f"step {step}: {_means(scores)}")

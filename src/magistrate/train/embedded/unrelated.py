@@ -1,4 +1,4 @@
-"""Which policies a family's contents are taken not to break: those about other things."""
+"""Which families are about other things, so that a family's contents are taken not to break their policies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from magistrate.train.embedded.batches import batch_passages
-from magistrate.train.embedded.families import Family, TrainingPolicy
+from magistrate.train.embedded.families import Family
 from magistrate.train.embedded.network import PolicyReader
 from magistrate.train.embedded.tokens import TextTokens
 
@@ -17,23 +17,22 @@ SHARE = 1 / 3
 """Of the other families, the least like ones."""
 
 
-def unrelated_policies(
+def unrelated_families(
     network: PolicyReader, families: Sequence[Family], tokens: TextTokens
-) -> Mapping[str, tuple[TrainingPolicy, ...]]:
-    """For each family by name, all policies of the third of the families whose policies are least like its own.
+) -> Mapping[str, tuple[Family, ...]]:
+    """For each family by name, the third of the families whose policies are least like its own.
 
     Two families are as like as their two most like policies, by the cosine of the mean of their passages under the
     encoder as it is. Labels that follow from this are guesses, so they weigh less (`Mixture.unrelated_weight`).
     """
     means = {family.name: _means(network, family, tokens) for family in families}
-    found: dict[str, tuple[TrainingPolicy, ...]] = {}
+    found: dict[str, tuple[Family, ...]] = {}
     for family in families:
         others = sorted(
             (other for other in families if other is not family),
             key=lambda other: float((means[family.name] @ means[other.name].T).max()),
         )
-        far = others[: max(1, round(len(others) * SHARE))] if others else []
-        found[family.name] = tuple(policy for other in far for policy in other.policies)
+        found[family.name] = tuple(others[: max(1, round(len(others) * SHARE))])
     return found
 
 
