@@ -319,7 +319,7 @@ def test_a_newer_log_is_refused(place: Path) -> None:
         connection.execute("UPDATE log_version SET version = 99")
     connection.close()
     error = refusal(place)
-    assert "is of version 99, this magistrate knows 1" in error.message
+    assert "is of version 99, this magistrate knows 2" in error.message
     assert "update magistrate" in str(error)
 
 
