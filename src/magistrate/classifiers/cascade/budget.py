@@ -19,7 +19,7 @@ MEMORY = 2000.0
 GRADES = 240
 SMALLEST_LOSS = 1e-6
 """Losses are told apart in `GRADES` steps of equal ratio from here to the greatest; smaller ones not at all."""
-SETPOINT = 0.25
+SETPOINT = 0.1
 """The part of the allowance that is kept for what comes: more makes the controller ask for less, less for more."""
 GAIN = 2.0
 LEAST, MOST = 0.25, 4.0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
 
 from magistrate.case import Case
 from magistrate.classifiers.base import Classifier
@@ -162,7 +162,11 @@ class Cascade:
 
 
 class _Meter:
-    """What lies between the controller and the cases: a clock, and what a case is expected to cost."""
+    """What lies between the controller and the cases: a clock, and what a case weighs.
+
+    Tokens and seconds are known only of cases that the last stage judged. So cases weigh by their characters, policy
+    included, and what was measured is turned into characters by what a character takes on average.
+    """
 
     def __init__(self, controller: Controller, clock: Callable[[], float]) -> None:
         self.controller = controller
@@ -176,27 +180,24 @@ class _Meter:
         """Count cases."""
         now = self._clock()
         for case in cases:
-            self.controller.arrived(self._expected(case), now)
+            self.controller.arrived(self._weight(case), now)
 
     def grant(self, offers: Sequence[Offer]) -> list[bool]:
         """Which of some cases the last stage is asked about: those of the greatest expected loss come first."""
         now = self._clock()
         granted = [False] * len(offers)
         for place in sorted(range(len(offers)), key=lambda place: -offers[place].loss):
-            case, cost = offers[place].case, self._expected(offers[place].case)
-            granted[place] = self.controller.decide(offers[place].loss, cost, now)
+            case, weight = offers[place].case, self._weight(offers[place].case)
+            granted[place] = self.controller.decide(offers[place].loss, weight, now)
             if granted[place]:
-                self._reserved[id(case)] = cost
+                self._reserved[id(case)] = weight
         return granted
 
     def settle(self, cases: Sequence[Case], verdicts: Sequence[Verdict]) -> None:
         """Put in what the last stage really took, also for what is audited and was never asked for."""
         now = self._clock()
         for case, verdict in zip(cases, verdicts, strict=True):
-            cost = self._cost(case, verdict)
-            self.controller.spent(cost, self._reserved.pop(id(case), 0.0), now)
-            self._measured += cost
-            self._characters += _characters(case)
+            self.controller.spent(self._spent(case, verdict), self._reserved.pop(id(case), 0.0), now)
 
     def give_back(self, cases: Sequence[Case]) -> None:
         """Nothing came of the call: what was set aside for it is free again."""
@@ -204,27 +205,34 @@ class _Meter:
         for case in cases:
             self.controller.spent(0.0, self._reserved.pop(id(case), 0.0), now)
 
-    def _expected(self, case: Case) -> float:
-        """Of the last stage, if it judged the case: as much a character as it took until now."""
-        if self.controller.limit.unit is Unit.ITEMS:
-            return 1.0
-        rate = self._measured / self._characters if self._characters else _FIRST[self.controller.limit.unit]
-        return rate * _characters(case)
+    def _weight(self, case: Case) -> float:
+        return 1.0 if self.controller.limit.unit is Unit.ITEMS else float(_characters(case))
 
-    def _cost(self, case: Case, verdict: Verdict) -> float:
-        match self.controller.limit.unit:
-            case Unit.ITEMS:
-                return 1.0
-            case Unit.TOKENS:
-                usage = verdict.trace.usage
-                told = usage.input_tokens is not None or usage.output_tokens is not None
-                return (usage.input_tokens or 0) + (usage.output_tokens or 0) if told else self._expected(case)
-            case Unit.SECONDS:
-                return verdict.trace.latency_ms / 1000
+    def _spent(self, case: Case, verdict: Verdict) -> float:
+        taken = _taken(self.controller.limit.unit, verdict)
+        if taken is None:
+            return self._weight(case)
+        self._measured = self._measured * _FADING + taken
+        self._characters = self._characters * _FADING + _characters(case)
+        return taken * self._characters / self._measured
 
 
-_FIRST = {Unit.ITEMS: 1.0, Unit.TOKENS: 0.25, Unit.SECONDS: 0.001}
-"""Cost a character before anything is measured; a wrong one moves nothing for long."""
+_FADING = 1 - 1 / 1000
+"""What was measured a thousand cases ago counts 1/e."""
+
+
+def _taken(unit: Unit, verdict: Verdict) -> float | None:
+    """Tokens or seconds of one verdict; None where they are not told, and for items."""
+    match unit:
+        case Unit.ITEMS:
+            return None
+        case Unit.TOKENS:
+            usage = verdict.trace.usage
+            return ((usage.input_tokens or 0) + (usage.output_tokens or 0)) or None
+        case Unit.SECONDS:
+            return verdict.trace.latency_ms / 1000 or None
+        case _:
+            assert_never(unit)
 
 
 def _characters(case: Case) -> int:

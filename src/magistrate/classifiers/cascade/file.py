@@ -14,7 +14,7 @@ from magistrate.digest import Digest
 from magistrate.errors import InputError
 
 FILE_NAME = "cascade.json"
-FORM = "magistrate.cascade.v1"
+FORM: Literal["magistrate.cascade.v1"] = "magistrate.cascade.v1"
 MOST_BYTES = 1_000_000
 
 Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
@@ -52,7 +52,7 @@ class _Promise(_Value):
 class _Limit(_Value):
     share: Number
     unit: Unit = Unit.ITEMS
-    window_s: Number = 3600.0
+    window_s: Number = 600.0
     flag_from: Number = 0.5
     miss_cost: Number = 1.0
     alarm_cost: Number = 1.0

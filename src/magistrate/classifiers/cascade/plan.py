@@ -88,7 +88,7 @@ class Limit:
     share: float
     """Of what the last stage would take if it judged every case, in (0, 1]."""
     unit: Unit = Unit.ITEMS
-    window_s: float = 3600.0
+    window_s: float = 600.0
     """Over this long the share is kept; unused budget is kept for as long."""
     flag_from: float = 0.5
     """A denied case is flagged where the last probability is at least this, else cleared."""
