@@ -21,9 +21,8 @@ SMALLEST_LOSS = 1e-6
 """Losses are told apart in `GRADES` steps of equal ratio from here to the greatest; smaller ones not at all."""
 SETPOINT = 0.1
 """The part of the allowance that is kept for what comes: more makes the controller ask for less, less for more."""
-GAIN = 2.0
-LEAST, MOST = 0.25, 4.0
-"""Bounds of how far the state of the allowance moves what is aimed for."""
+GAIN = 3.0
+"""A full bucket aims at exp(0.9 * GAIN) times the share, an empty one at exp(-0.1 * GAIN) times it."""
 REFRESH = 16
 """Decisions between two looks at the threshold."""
 
@@ -115,9 +114,10 @@ class Controller:
 
     @property
     def _correction(self) -> float:
+        """Above 1 where more is left than should be, as after a jump down, until what was learned has faded."""
         if self._capacity <= 0:
             return 1.0
-        return max(LEAST, min(MOST, 1 + GAIN * (self._level / self._capacity - SETPOINT)))
+        return math.exp(GAIN * (self._level / self._capacity - SETPOINT))
 
     def _slot(self, now: float) -> _Slot:
         width = self.limit.window_s / SLOTS
