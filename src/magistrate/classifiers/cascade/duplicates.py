@@ -1,7 +1,7 @@
 """Equal and nearly equal content is judged once, within bounds that keep an attacker from making use of it.
 
 Equal content takes over a verdict as it is. Nearly equal content does so only if a screen, asked about the new content
-and about the piece that was edited, finds that the edit leaves the case far from the threshold: one word can turn an
+and about the pieces that were edited, finds that the edit leaves the case far from the threshold: one word can turn an
 innocent text into a violating one. A verdict answers a bounded number of cases for a bounded time, under its own
 policy only, and some of them are judged anyway; where that says otherwise, the verdict is dropped.
 """
@@ -137,17 +137,24 @@ class Deduplicated:
         """For nearly equal content, the verdict if the edit keeps it far from the threshold; else None."""
         if not near or self._screen is None:
             return {}
+        answers: dict[int, Verdict | None] = {place: None for place, _ in near}
         asked: list[Case] = []
+        parts: list[tuple[int, _Kept, slice]] = []
         for place, kept in near:
-            case = cases[place]
-            asked += [kept.case, case, Case(case.policy, Content.of_text(edited(kept.case.content, case.content)))]
-        scores = [_score(verdict) for verdict in await self._screen.judge_many(asked)]
-        answers: dict[int, Verdict | None] = {}
-        for number, (place, kept) in enumerate(near):
-            left = distance_left(kept.verdict, *scores[3 * number : 3 * number + 3], decide_at=self._decide_at)
-            trusted = left >= self._reuse.margin and not self._is_spent(kept)
-            how = f"{left:.2f} of log-odds from the threshold, whatever the edit changes; nearly the same content as"
-            answers[place] = self._answer(kept, cases[place], how) if trusted else None
+            pieces = _edits(kept, cases[place])
+            if pieces is None:
+                continue
+            parts.append((place, kept, slice(len(asked), len(asked) + 2 + len(pieces))))
+            asked += [kept.case, cases[place], *(Case(cases[place].policy, Content.of_text(piece)) for piece in pieces)]
+        scores = [_score(verdict) for verdict in await self._screen.judge_many(asked)] if asked else []
+        for place, kept, part in parts:
+            before, after, *edits = scores[part]
+            left = distance_left(kept.verdict, before, after, edits, decide_at=self._decide_at)
+            if left >= self._reuse.margin and not self._is_spent(kept):
+                how = (
+                    f"{left:.2f} of log-odds from the threshold, whatever the edit changes; nearly the same content as"
+                )
+                answers[place] = self._answer(kept, cases[place], how)
         return answers
 
     def _is_spent(self, kept: _Kept) -> bool:
@@ -251,28 +258,59 @@ class _Store:
             self._bands.remove(number, kept.signature)
 
 
-def edited(before: Content, after: Content) -> str:
-    """The piece of the judged text that is new: all from the first change to the last, in whole words.
+def new_pieces(before: str, after: str) -> tuple[str, ...] | None:
+    """The pieces of a text that another one does not have: runs of words, each bare and with two words around it.
 
-    Linear in the length, whatever the texts.
+    What is between two edits is not in them: a long innocent text there would drown what was put in. Words that were
+    only taken out leave the place where the others have met. Linear in the length, whatever the texts.
+
+    Returns:
+        None where there are more than `MOST_PIECES` edits: that is another text.
     """
-    old, new = _text(before), _text(after)
-    start = 0
-    while start < min(len(old), len(new)) and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
-        end += 1
-    stop = len(new) - end
-    while start > 0 and not new[start - 1].isspace():
-        start -= 1
-    while stop < len(new) and not new[stop].isspace():
-        stop += 1
-    return new[start:stop]
+    words = after.split()
+    known = set(_triples(before.split()))
+    is_known = [triple in known for triple in _triples(words)]
+    # Word n is in the triples n, n + 1 and n + 2, since two marks stand before the first word.
+    bare = _runs([not any(is_known[place : place + 3]) for place in range(len(words))])
+    wide = _runs([not all(is_known[place : place + 3]) for place in range(len(words))])
+    if max(len(bare), len(wide)) > MOST_PIECES:
+        return None
+    return tuple(dict.fromkeys(" ".join(words[start:stop]) for start, stop in (*bare, *wide)))
+
+
+MOST_PIECES = 4
+
+
+def _triples(words: Sequence[str]) -> list[tuple[str, str, str]]:
+    marked = ["", "", *words, "", ""]
+    return [(marked[at], marked[at + 1], marked[at + 2]) for at in range(len(words) + 2)]
+
+
+def _runs(flags: Sequence[bool]) -> list[tuple[int, int]]:
+    """Where flags that are set begin and end."""
+    edges = [
+        place
+        for place in range(len(flags) + 1)
+        if (place > 0 and flags[place - 1]) != (place < len(flags) and flags[place])
+    ]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def _edits(kept: _Kept, case: Case) -> tuple[str, ...] | None:
+    """The pieces that may turn the verdict: what was put into a cleared text, or taken out of a flagged one.
+
+    Returns:
+        None where the texts differ too much.
+    """
+    old, new = _text(kept.case.content), _text(case.content)
+    if kept.verdict.violation:
+        old, new = new, old
+    pieces = new_pieces(old, new)
+    return (new,) if pieces == () else pieces  # other spaces only: the whole speaks for itself
 
 
 def distance_left(
-    verdict: Decided, before: float | None, after: float | None, edit: float | None, *, decide_at: float
+    verdict: Decided, before: float | None, after: float | None, edits: Sequence[float | None], *, decide_at: float
 ) -> float:
     """How far, in log-odds, a verdict stays from the threshold after all that an edit may have changed.
 
@@ -280,20 +318,20 @@ def distance_left(
         verdict: On the content before the edit.
         before: The screen's log-odds of that content.
         after: Of the edited content.
-        edit: Of the edited piece alone.
+        edits: Of each piece that was put in, or, where the verdict flags, that was taken out.
         decide_at: The judge's threshold.
 
     Returns:
         At most 0 where any of the numbers is missing.
     """
-    if verdict.probability is None or before is None or after is None or edit is None:
+    known = [edit for edit in edits if edit is not None]
+    if verdict.probability is None or before is None or after is None or len(known) < len(edits):
         return 0.0
     side = 1.0 if verdict.violation else -1.0
     distance = side * (logit(verdict.probability) - logit(decide_at))
-    changed = abs(after - before)
-    # The edited piece by itself may speak for the other side more loudly than inside of a long text.
-    loud = max(0.0, side * (before - edit))
-    return distance - changed - loud
+    # A piece by itself may speak more loudly for a violation than inside of a long text.
+    loud = max((edit - (after if verdict.violation else before) for edit in known), default=0.0)
+    return distance - abs(after - before) - max(0.0, loud)
 
 
 def _score(verdict: Verdict) -> float | None:
