@@ -152,7 +152,10 @@ def test_every_verdict_tells_its_way_and_follows_its_thresholds(
 def judge(
     plan: CascadePlan, *answers: Verdict, texts: Sequence[str] = ("hello",)
 ) -> tuple[list[Verdict], list[Scripted]]:
-    judges = [Scripted(lambda _, given=given: given) for given in answers]
+    def always(given: Verdict) -> Callable[[Case], Verdict]:
+        return lambda _: given
+
+    judges = [Scripted(always(given)) for given in answers]
 
     async def run() -> list[Verdict]:
         async with Cascade(plan, judges) as opened:

@@ -58,7 +58,7 @@ def is_reused(verdict: Verdict) -> bool:
 
 @given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 4), st.integers(1, 4))
 def test_equal_content_gets_the_verdict_that_it_would_have_got(texts: list[int], rows: int, cap: int) -> None:
-    answers = [says(0.9), says(0.1), abstains(0.5), fails()]
+    answers: list[Verdict] = [says(0.9), says(0.1), abstains(0.5), fails()]
     inner = Scripted(lambda asked: answers[int(asked.content.messages[0].content)])
     cases = [case(str(text), str(place)) for place, text in enumerate(texts)]
     batches = [cases[start : start + rows] for start in range(0, len(cases), rows)]
