@@ -112,14 +112,23 @@ def read_plan(path: Path) -> CascadePlan:
         raise InputError(f"cannot read the cascade {str(file)!r}: {error.strerror}", hint=_AGAIN) from error
     if len(data) > MOST_BYTES:
         raise InputError(f"the cascade {str(file)!r} has more than {MOST_BYTES:,} bytes", hint=_AGAIN)
+    return parse_plan(data, name=str(file))
+
+
+def parse_plan(data: bytes | str, *, name: str = "<text>") -> CascadePlan:
+    """Read a plan from JSON.
+
+    Raises:
+        InputError: as `read_plan`, without the errors of files; it calls the plan by `name`.
+    """
     try:
         return _plan(_Plan.model_validate_json(data))
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise InputError(f"the cascade {str(file)!r} cannot be read: {place}: {first['msg']}", hint=_AGAIN) from error
+        raise InputError(f"the cascade {name!r} cannot be read: {place}: {first['msg']}", hint=_AGAIN) from error
     except ValueError as error:
-        raise InputError(f"the cascade {str(file)!r} cannot be used: {error}", hint=_AGAIN) from error
+        raise InputError(f"the cascade {name!r} cannot be used: {error}", hint=_AGAIN) from error
 
 
 _AGAIN = "give what `magistrate cascade fit` wrote: a folder with cascade.json, or that file"
