@@ -39,8 +39,8 @@ leaderboard: .venv/.ready ## judge every data set of DATA under its own policy; 
 steering: .venv/.ready ## probe whether the policies of DATA steer the embedded judge
 	$(BIN)/python -m benchmarks.steering $(DATA)
 
-model: .venv/.ready-train ## train the embedded judge again, from DATA and training/; half an hour on two cores
-	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 --stop 1000 \
+model: .venv/.ready-train ## train the embedded judge again, from DATA and training/; forty minutes on two cores
+	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 --stop 1500 \
 	  --name magistrate-embedded-1 --out build/model
 
 wheel: .venv/.ready-dev ## build the wheel and judge with it in an empty environment

@@ -80,3 +80,14 @@ def test_the_judge_reads_through_a_disguise_and_points_at_the_original() -> None
     assert second.probability >= first.probability - 0.01
     span = second.evidence[0].span
     assert span is not None and 0 <= span.start < span.end <= len(hidden)
+
+
+def test_of_a_long_text_what_is_near_a_disguise_is_read_again() -> None:
+    before, behind = "The soup was warm. " * 40, " Rain is expected." * 40
+    found = second_reading(f"{before}I will k1ll you.{behind}")
+    assert found is not None
+    assert "I will kill you." in found.text
+    assert len(found.text) < 300
+    assert found.text in f"{before}I will kill you.{behind}"
+    start, end = found.original(0, len(found.text))
+    assert f"{before}I will k1ll you.{behind}"[start:end] == found.text.replace("kill", "k1ll")

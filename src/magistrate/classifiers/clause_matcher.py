@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeVar
@@ -33,10 +32,8 @@ CLOSE_RULES = 3
 CLOSE_WITHIN = 0.7
 """At most this many rules are named, none that speaks less loudly than the deciding one by more than this."""
 
-GROUP_CHARACTERS = 25_000
-GROUPS_AT_ONCE = 2
-"""Bound the states that are held at once (about 60 MB), not what is judged; one group is encoded while another is
-scored."""
+GROUP_CHARACTERS = 50_000
+"""Bound the states that are held at once (about 60 MB), not what is judged."""
 
 T = TypeVar("T")
 
@@ -121,21 +118,15 @@ class ClauseMatcher:
         for position, case in enumerate(cases):
             hearing = hearings.setdefault(case.content, _Hearing(case.content, []))
             hearing.cases.append((position, case.policy))
-        found = await anyio.to_thread.run_sync(self._judge_groups, list(_grouped(hearings.values(), _length)))
+        found: dict[int, Verdict] = {}
+        for group in _grouped(hearings.values(), _length):
+            found.update(await anyio.to_thread.run_sync(self._judge_group, group))
         return [found[position] for position in range(len(cases))]
-
-    def _judge_groups(self, groups: Sequence[Sequence[_Hearing]]) -> dict[int, Verdict]:
-        if len(groups) < 2:
-            return {position: verdict for group in groups for position, verdict in self._judge_group(group).items()}
-        self._indexes_of(groups[0])  # so that two threads don't encode one policy each for itself
-        with ThreadPoolExecutor(GROUPS_AT_ONCE) as threads:
-            judged = threads.map(self._judge_group, groups)
-            return {position: verdict for verdicts in judged for position, verdict in verdicts.items()}
 
     def _judge_group(self, hearings: Sequence[_Hearing]) -> dict[int, Verdict]:
         started = time.perf_counter()
         heard = [(hearing, position, policy) for hearing in hearings for position, policy in hearing.cases]
-        indexes = self._indexes_of(hearings)
+        indexes = {policy.digest: self._index(policy) for policy in {p.digest: p for _, _, p in heard}.values()}
         loudest = self._loudest_windows(hearings, indexes)
         verdicts = {
             position: self._verdict(indexes[policy.digest], loudest.get(position), policy, self._trace(hearing, policy))
@@ -164,10 +155,6 @@ class ClauseMatcher:
         if self._head is None:
             raise UsageError("the embedded judge is not open", hint="use it inside `async with`")
         return self._head
-
-    def _indexes_of(self, hearings: Sequence[_Hearing]) -> dict[Digest, RuleIndex]:
-        policies = {policy.digest: policy for hearing in hearings for _, policy in hearing.cases}
-        return {digest: self._index(policy) for digest, policy in policies.items()}
 
     def _index(self, policy: Policy) -> RuleIndex:
         with self._lock:

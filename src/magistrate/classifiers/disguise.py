@@ -51,14 +51,20 @@ class SecondReading:
         return (self.places[start], self.places[end - 1] + 1) if start < end else (0, 0)
 
 
+AROUND = 80
+"""Characters on both sides of what is disguised that are read again with it."""
+
+
 def second_reading(text: str) -> SecondReading | None:
-    """Read through disguises; None where that reads no other words."""
-    letters = _seen(text)
-    letters = _joined(_stood_in(_alike(letters)))
-    plain = "".join(letter for letter, _ in letters)
-    if plain == text or not plain.strip():
+    """Read through disguises, from the first disguised word to the last and a little around them.
+
+    None where that reads no other words.
+    """
+    if not (_has_odd_characters(text) or _STAND_IN.search(text) or _SPELLED.search(text)):
         return None
-    return SecondReading(plain, tuple(place for _, place in letters))
+    letters = _near_changes(text, _joined(_stood_in(_alike(_seen(text)))))
+    plain = "".join(letter for letter, _ in letters)
+    return SecondReading(plain, tuple(place for _, place in letters)) if plain.strip() else None
 
 
 JOINER = "\u200d"
@@ -67,9 +73,18 @@ _Letters = list[tuple[str, int]]
 """Characters with their places in the original."""
 
 
+def _has_odd_characters(text: str) -> bool:
+    """Whether any character is looked through, or taken for another. Looks at each kind of character once."""
+    return not text.isascii() and any(
+        not c.isascii()
+        and (c in LOOK_ALIKES or unicodedata.category(c) == "Cf" or unicodedata.combining(c) > 0 or _is_styled(c))
+        for c in set(text)
+    )
+
+
 def _seen(text: str) -> _Letters:
     """Without what is invisible: format characters, marks on Latin letters; wide and styled letters as plain ones."""
-    if text.isascii():
+    if not _has_odd_characters(text):
         return [(character, place) for place, character in enumerate(text)]
     found: _Letters = []
     for place, character in enumerate(text):
@@ -78,16 +93,38 @@ def _seen(text: str) -> _Letters:
             continue
         if unicodedata.combining(character) and after_latin:
             continue
-        styled = unicodedata.name(character, "").startswith(_STYLED)
-        found += [(one, place) for one in (unicodedata.normalize("NFKC", character) if styled else character)]
+        plain = unicodedata.normalize("NFKC", character) if _is_styled(character) else character
+        found += [(one, place) for one in plain]
     return found
+
+
+def _is_styled(character: str) -> bool:
+    return not character.isascii() and unicodedata.name(character, "").startswith(_STYLED)
 
 
 _STYLED = ("MATHEMATICAL", "FULLWIDTH LATIN", "CIRCLED LATIN", "PARENTHESIZED LATIN", "SQUARED LATIN")
 
 
+def _near_changes(text: str, letters: _Letters) -> _Letters:
+    """The stretch that is read otherwise than it is written, with whole words around; empty where there is none."""
+    places = [-1, *(place for _, place in letters), len(text)]
+    changed = [i for i, (letter, place) in enumerate(letters) if letter != text[place] or place != places[i] + 1]
+    if letters and places[-2] != len(text) - 1:
+        changed.append(len(letters) - 1)
+    if not changed:
+        return []
+    start, end = max(0, changed[0] - AROUND), min(len(letters), changed[-1] + AROUND)
+    while start > 0 and not letters[start - 1][0].isspace():
+        start -= 1
+    while end < len(letters) and not letters[end][0].isspace():
+        end += 1
+    return letters[start:end]
+
+
 def _alike(letters: _Letters) -> _Letters:
     """Look-alikes as Latin letters, in words that have Latin letters too."""
+    if LOOK_ALIKES.keys().isdisjoint(letter for letter, _ in letters):
+        return letters
     return _in_words(letters, lambda word: any("a" <= c.lower() <= "z" for c in word), LOOK_ALIKES)
 
 

@@ -119,10 +119,13 @@ class PassageHead:
     ) -> Array:
         """Score one passage against pieces of a window (ranges of its tokens), each by itself: (pieces,)."""
         only = _only(passages, passage)
-        alike, likeness = states @ only.query, self._likeness(states, only)
-        read = np.stack([self._read(states[start:end], _softmax(alike[start:end])) for start, end in pieces])
-        near = np.stack([_softmax(likeness[start:end]).T @ states[start:end] for start, end in pieces])
-        return self._compare(read + near, near, only)[:, 0]
+        inside = np.zeros((len(pieces), len(states)), np.bool_)
+        for row, (start, end) in zip(inside, pieces, strict=True):
+            row[start:end] = True
+        alike = states @ only.query
+        heads = [_within(alike[:, head], inside) @ states @ self._value[head] for head in range(READ_HEADS)]
+        near = (_within(self._likeness(states, only)[:, 0], inside) @ states)[:, None, :]
+        return self._compare(np.concatenate(heads, axis=1)[:, None, :] + near, near, only)[:, 0]
 
     def _likeness(self, states: States, passages: PreparedPassages) -> Array:
         """Of each token and each passage: (tokens, passages)."""
@@ -151,6 +154,14 @@ def _softmax(alike: Array) -> Array:
     """Over tokens: (tokens, columns)."""
     weights: Array = np.exp(alike - alike.max(axis=0))
     weights /= weights.sum(axis=0)
+    return weights
+
+
+def _within(alike: Array, inside: NDArray[np.bool_]) -> Array:
+    """Softmax of (tokens,) over the tokens inside each piece: (pieces, tokens)."""
+    kept = np.where(inside, alike, np.float32(-np.inf))
+    weights: Array = np.exp(kept - kept.max(axis=1, keepdims=True))
+    weights /= weights.sum(axis=1, keepdims=True)
     return weights
 
 
