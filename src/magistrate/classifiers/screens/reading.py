@@ -1,0 +1,218 @@
+"""Texts → vectors → log-odds under a head, with the words that speak loudest where they can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from magistrate.classifiers.screens.folder import Head, ScreenKind
+from magistrate.encoders.base import States
+from magistrate.encoders.static import StaticEncoder, Windows
+
+LOUD_WORDS = 8
+"""Of a text, before words that occur again are joined."""
+
+Floats = NDArray[np.float64]
+Words = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vectors:
+    """Vectors of texts, one or more a text: of several, the one that speaks loudest for a violation counts."""
+
+    rows: States
+    """(vectors, dimensions)"""
+    owners: NDArray[np.int64]
+    """(vectors,): the text of each, rising, none left out."""
+
+    def log_odds(self, head: Head) -> Floats:
+        """Of each text."""
+        found = head.log_odds(self.rows)
+        first = np.flatnonzero(np.diff(self.owners, prepend=-1))
+        return np.maximum.reduceat(found, first) if found.size else found
+
+    def of_texts(self, chosen: NDArray[np.int64]) -> Vectors:
+        """Of some texts, in the order of their numbers, which may not repeat."""
+        kept = np.isin(self.owners, chosen)
+        return Vectors(self.rows[kept], np.unique(self.owners[kept], return_inverse=True)[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What a head makes of texts."""
+
+    log_odds: Floats
+    words: Sequence[Words]
+    """Of each text, words with what each adds to the log-odds, loudest first; empty where words cannot be told."""
+    tokens: NDArray[np.int64]
+    """Of each text; 0 where they were not counted."""
+
+
+class TextReader(Protocol):
+    """How a screen reads. Entering the context loads what is needed."""
+
+    @property
+    def name(self) -> str:
+        """Of what gives the vectors: equal names give equal vectors."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Read texts."""
+        ...
+
+    def hear(self, texts: Sequence[str], head: Head) -> Heard:
+        """Read texts and weigh them."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def reader_of(kind: ScreenKind) -> TextReader:
+    """How screens of a kind read."""
+    return StaticReader() if kind is ScreenKind.STATIC else StateReader()
+
+
+@dataclass(slots=True)
+class StaticReader:
+    """Reads with fixed token vectors: a vector for each window of a text."""
+
+    encoder: StaticEncoder = field(default_factory=StaticEncoder)
+    _words: Sequence[str] = ()
+    _goes_on: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+
+    @property
+    def name(self) -> str:
+        """Of the vectors."""
+        return self.encoder.name
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return self.encoder.dimensions
+
+    def __enter__(self) -> Self:
+        self.encoder.__enter__()
+        self._words = self.encoder.words()
+        self._goes_on = np.array([word.startswith("##") for word in self._words])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.encoder.__exit__(kind, error, trace)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Read texts."""
+        blocks = list(self.encoder.windows(texts))
+        if not blocks:
+            return Vectors(np.empty((0, self.dimensions), np.float32), np.empty(0, np.int64))
+        rows = [self.encoder.vectors(block)[0] for block in blocks]
+        return Vectors(np.concatenate(rows), np.concatenate([block.owners for block in blocks]))
+
+    def hear(self, texts: Sequence[str], head: Head) -> Heard:
+        """Read texts and weigh them, block by block: memory does not grow with their number."""
+        says = self.encoder.table @ head.weights
+        log_odds = np.empty(len(texts))
+        tokens = np.empty(len(texts), np.int64)
+        words: list[Words] = []
+        for block in self.encoder.windows(texts):
+            rows, norms = self.encoder.vectors(block)
+            found = head.log_odds(rows)
+            loudest = _loudest(block.owners, found)
+            owners = block.owners[loudest]
+            log_odds[owners] = found[loudest]
+            first = np.flatnonzero(np.diff(block.owners, prepend=-1))
+            tokens[owners] = np.add.reduceat(block.ends - block.starts, first)
+            words += self._loud_words(block, loudest, norms, says)
+        return Heard(log_odds, words, tokens)
+
+    def _loud_words(
+        self, block: Windows, loudest: NDArray[np.int64], norms: NDArray[np.float32], says: NDArray[np.float32]
+    ) -> list[Words]:
+        """Of the given windows, the words with the largest share of the log-odds, on either side.
+
+        A token's share is exact: its vector on the weights, by the length of the sum. Pieces of a word are added up.
+        """
+        ids, windows = _tokens_of(block, loudest)
+        shares = says[ids] / norms[loudest][windows]
+        starts = np.flatnonzero(~self._goes_on[ids] | (np.diff(windows, prepend=-1) != 0))
+        of_words = np.add.reduceat(shares, starts)
+        owners = windows[starts]
+        order = np.lexsort((-np.abs(of_words), owners))
+        begins = np.searchsorted(owners, np.arange(loudest.size + 1))
+        ends = np.append(starts[1:], ids.size)
+        found: list[Words] = []
+        for begin, end in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
+            chosen = order[begin : min(end, begin + LOUD_WORDS)].tolist()
+            found.append(tuple((self._word(ids[starts[at] : ends[at]]), float(of_words[at])) for at in chosen))
+        return found
+
+    def _word(self, ids: NDArray[np.int32]) -> str:
+        return "".join(self._words[number].removeprefix("##") for number in ids.tolist())
+
+
+def _loudest(owners: NDArray[np.int64], log_odds: Floats) -> NDArray[np.int64]:
+    """The window with the highest log-odds of each text."""
+    order = np.lexsort((-log_odds, owners))
+    return order[np.flatnonzero(np.diff(owners[order], prepend=-1))]
+
+
+def _tokens_of(block: Windows, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Tokens of chosen windows in one row, and for each which of the chosen it is of."""
+    lengths = (block.ends - block.starts)[chosen]
+    windows = np.repeat(np.arange(chosen.size), lengths)
+    places = np.arange(windows.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return block.ids[block.starts[chosen][windows] + places], windows
+
+
+class StateReader:
+    """Reads with the embedded model: the mean state of a text, scaled to length 1."""
+
+    def __init__(self) -> None:
+        from magistrate.encoders.minilm import MiniLmEncoder  # loads onnxruntime, which a static screen never needs
+
+        self._encoder = MiniLmEncoder()
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self._encoder.name
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a state."""
+        return self._encoder.dimensions
+
+    def __enter__(self) -> Self:
+        self._encoder.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._encoder.__exit__(kind, error, trace)
+
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Read texts."""
+        states = self._encoder.encode(texts)
+        norms = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
+        return Vectors((states / norms).astype(np.float32), np.arange(len(texts)))
+
+    def hear(self, texts: Sequence[str], head: Head) -> Heard:
+        """Read texts and weigh them. The state of a word depends on all others: no word is told apart."""
+        none: Words = ()
+        return Heard(self.vectors(texts).log_odds(head), [none] * len(texts), np.zeros(len(texts), np.int64))
