@@ -50,6 +50,17 @@ class Windows:
         return np.append(self.starts[1:], self.ids.size)
 
 
+def joined(blocks: Sequence[Windows]) -> Windows:
+    """Blocks of windows as one."""
+    sizes = np.cumsum([0, *(block.ids.size for block in blocks)])
+    nothing = np.empty(0, np.int64)
+    return Windows(
+        np.concatenate([np.empty(0, np.int32), *(block.ids for block in blocks)]),
+        np.concatenate([nothing, *(block.starts + size for block, size in zip(blocks, sizes[:-1], strict=True))]),
+        np.concatenate([nothing, *(block.owners for block in blocks)]),
+    )
+
+
 class StaticEncoder:
     """Adds up a fixed vector a token and scales the sum to length 1. Word order is not read.
 
@@ -74,6 +85,11 @@ class StaticEncoder:
     def dimensions(self) -> int:
         """Length of a vector."""
         return int(self._vectors.steps.shape[1])
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens have a vector."""
+        return int(self._vectors.steps.shape[0])
 
     @property
     def table(self) -> States:

@@ -13,34 +13,35 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from magistrate.digest import Digest, value_digest
+from magistrate.digest import Digest, bytes_digest, value_digest
 from magistrate.errors import BackendError
 
 SETTINGS, HEAD, CARD = "screen.json", "head.npz", "SCREEN.md"
 FORM = "screen.v1"
 LARGEST_FILE = 1_000_000
 """Bytes; a file that is larger is none of ours."""
+LARGEST_HEAD = 4_000_000
+"""Bytes, unpacked: a million weights."""
 
 
 class ScreenKind(StrEnum):
     """What a screen reads a text with."""
 
     STATIC = "static"
-    """A fixed vector a token, added up: tens of thousands of short texts a second; word order is not read."""
+    """A fixed vector and a weight a token, added up: tens of thousands of short texts a second, no word order."""
     ENCODER = "encoder"
     """The mean state of the embedded model: hundreds of texts a second; reads words in their context."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """Log-odds of a violation = vector @ weights + bias, calibrated."""
+    """What a screen has learned: calibrated log-odds are the sum of what it says of a vector and of its tokens."""
 
     weights: NDArray[np.float32]
+    """(dimensions,): of the vector."""
+    tokens: NDArray[np.float32]
+    """(vocabulary,): of each token, by the square root of how many the text has; empty where tokens are not weighed."""
     bias: float
-
-    def log_odds(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(texts, dimensions) → (texts,)."""
-        return np.asarray(vectors @ self.weights, np.float64) + self.bias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ class ScreenFolder:
                 settings.vectors,
                 settings.policy_digest,
                 settings.threshold,
-                self.head.weights.astype(np.float64).tolist(),
+                bytes_digest(self.head.weights.tobytes() + self.head.tokens.tobytes()),
                 self.head.bias,
             ]
         )
@@ -120,7 +121,8 @@ def read_screen_folder(path: Path) -> ScreenFolder:
 def write_screen_folder(path: Path, screen: ScreenFolder) -> None:
     """Write what `read_screen_folder` reads."""
     path.mkdir(parents=True, exist_ok=True)
-    np.savez(path / HEAD, weights=screen.head.weights.astype(np.float32), bias=np.array(screen.head.bias))
+    head = screen.head
+    np.savez_compressed(path / HEAD, weights=head.weights, tokens=head.tokens, bias=np.array(head.bias))
     settings = _Settings(
         form=FORM, **{name: getattr(screen.settings, name) for name in ScreenSettings.__dataclass_fields__}
     )
@@ -140,12 +142,15 @@ def _read_head(path: Path) -> Head:
     _small(path)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            weights, bias = np.asarray(arrays["weights"], np.float32), float(arrays["bias"])
+            weights, tokens = (np.asarray(arrays[name], np.float32) for name in ("weights", "tokens"))
+            bias = float(arrays["bias"])
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise _broken(path, str(error)) from error
-    if weights.ndim != 1 or not weights.size or not np.isfinite(weights).all() or not np.isfinite(bias):
-        raise _broken(path, f"weights of shape {weights.shape} and a bias, all finite, are expected")
-    return Head(weights, bias)
+    if weights.ndim != 1 or tokens.ndim != 1 or not weights.size:
+        raise _broken(path, f"two rows of weights are expected, found shapes {weights.shape} and {tokens.shape}")
+    if not (np.isfinite(weights).all() and np.isfinite(tokens).all() and np.isfinite(bias)):
+        raise _broken(path, "a weight is not finite")
+    return Head(weights, tokens, bias)
 
 
 def _small(path: Path) -> bytes:

@@ -12,34 +12,71 @@ from numpy.typing import NDArray
 
 from magistrate.classifiers.screens.folder import Head, ScreenKind
 from magistrate.encoders.base import States
-from magistrate.encoders.static import StaticEncoder, Windows
+from magistrate.encoders.static import StaticEncoder, Windows, joined
 
 LOUD_WORDS = 8
 """Of a text, before words that occur again are joined."""
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Words = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """Vectors of texts, one or more a text: of several, the one that speaks loudest for a violation counts."""
+    """Texts as vectors and tokens, in one window or more a text; the window that speaks loudest counts."""
 
     rows: States
-    """(vectors, dimensions)"""
-    owners: NDArray[np.int64]
-    """(vectors,): the text of each, rising, none left out."""
+    """(windows, dimensions)"""
+    windows: Windows
+    """The tokens; each window has one of number 0 where tokens are not read."""
 
     def log_odds(self, head: Head) -> Floats:
-        """Of each text."""
-        found = head.log_odds(self.rows)
-        first = np.flatnonzero(np.diff(self.owners, prepend=-1))
+        """Of each text, the highest of its windows."""
+        found = window_log_odds(self.rows, self.windows, head)
+        first = first_windows(self.windows.owners)
         return np.maximum.reduceat(found, first) if found.size else found
 
-    def of_texts(self, chosen: NDArray[np.int64]) -> Vectors:
+    def of_texts(self, chosen: Ints) -> Vectors:
         """Of some texts, in the order of their numbers, which may not repeat."""
-        kept = np.isin(self.owners, chosen)
-        return Vectors(self.rows[kept], np.unique(self.owners[kept], return_inverse=True)[1])
+        kept = np.flatnonzero(np.isin(self.windows.owners, chosen))
+        ids, windows = tokens_of(self.windows, kept)
+        starts = np.flatnonzero(np.diff(windows, prepend=-1))
+        owners = np.asarray(np.unique(self.windows.owners[kept], return_inverse=True)[1], np.int64)
+        return Vectors(self.rows[kept], Windows(ids, starts, owners))
+
+    def whole(self) -> Vectors:
+        """One window a text: the mean of its vectors, of length 1, and all of its tokens."""
+        owners = self.windows.owners
+        first = first_windows(owners)
+        if first.size == owners.size:
+            return self
+        sums = np.add.reduceat(self.rows, first, axis=0)
+        rows = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        return Vectors(
+            np.asarray(rows, np.float32), Windows(self.windows.ids, self.windows.starts[first], owners[first])
+        )
+
+
+def window_log_odds(rows: States, windows: Windows, head: Head) -> Floats:
+    """Of each window."""
+    found = np.asarray(rows @ head.weights, np.float64) + head.bias
+    if head.tokens.size and rows.shape[0]:
+        found += np.add.reduceat(head.tokens[windows.ids], windows.starts) / np.sqrt(windows.ends - windows.starts)
+    return found
+
+
+def first_windows(owners: Ints) -> Ints:
+    """The first window of each text."""
+    return np.flatnonzero(np.diff(owners, prepend=-1))
+
+
+def tokens_of(windows: Windows, chosen: Ints) -> tuple[NDArray[np.int32], Ints]:
+    """Tokens of chosen windows in one row, and for each which of the chosen it is of."""
+    lengths = (windows.ends - windows.starts)[chosen]
+    owners = np.repeat(np.arange(chosen.size), lengths)
+    places = np.arange(owners.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return windows.ids[windows.starts[chosen][owners] + places], owners
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +86,7 @@ class Heard:
     log_odds: Floats
     words: Sequence[Words]
     """Of each text, words with what each adds to the log-odds, loudest first; empty where words cannot be told."""
-    tokens: NDArray[np.int64]
+    tokens: Ints
     """Of each text; 0 where they were not counted."""
 
 
@@ -64,6 +101,11 @@ class TextReader(Protocol):
     @property
     def dimensions(self) -> int:
         """Length of a vector."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens can be weighed; 0 where only vectors are."""
         ...
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
@@ -88,7 +130,7 @@ def reader_of(kind: ScreenKind) -> TextReader:
 
 @dataclass(slots=True)
 class StaticReader:
-    """Reads with fixed token vectors: a vector for each window of a text."""
+    """Reads with fixed token vectors and the tokens themselves, window by window of a text."""
 
     encoder: StaticEncoder = field(default_factory=StaticEncoder)
     _words: Sequence[str] = ()
@@ -104,6 +146,11 @@ class StaticReader:
         """Length of a vector."""
         return self.encoder.dimensions
 
+    @property
+    def vocabulary(self) -> int:
+        """All tokens are weighed, too."""
+        return self.encoder.vocabulary
+
     def __enter__(self) -> Self:
         self.encoder.__enter__()
         self._words = self.encoder.words()
@@ -118,10 +165,8 @@ class StaticReader:
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """Read texts."""
         blocks = list(self.encoder.windows(texts))
-        if not blocks:
-            return Vectors(np.empty((0, self.dimensions), np.float32), np.empty(0, np.int64))
-        rows = [self.encoder.vectors(block)[0] for block in blocks]
-        return Vectors(np.concatenate(rows), np.concatenate([block.owners for block in blocks]))
+        rows = [np.empty((0, self.dimensions), np.float32), *(self.encoder.vectors(block)[0] for block in blocks)]
+        return Vectors(np.concatenate(rows), joined(blocks))
 
     def hear(self, texts: Sequence[str], head: Head) -> Heard:
         """Read texts and weigh them, block by block: memory does not grow with their number."""
@@ -131,29 +176,31 @@ class StaticReader:
         words: list[Words] = []
         for block in self.encoder.windows(texts):
             rows, norms = self.encoder.vectors(block)
-            found = head.log_odds(rows)
+            found = window_log_odds(rows, block, head)
             loudest = _loudest(block.owners, found)
             owners = block.owners[loudest]
             log_odds[owners] = found[loudest]
-            first = np.flatnonzero(np.diff(block.owners, prepend=-1))
-            tokens[owners] = np.add.reduceat(block.ends - block.starts, first)
-            words += self._loud_words(block, loudest, norms, says)
+            tokens[owners] = np.add.reduceat(block.ends - block.starts, first_windows(block.owners))
+            ids, windows = tokens_of(block, loudest)
+            shares = says[ids] / norms[loudest][windows]
+            if head.tokens.size:
+                shares += head.tokens[ids] / np.sqrt(np.bincount(windows))[windows]
+            words += self._loud_words(ids, windows, shares, loudest.size)
         return Heard(log_odds, words, tokens)
 
     def _loud_words(
-        self, block: Windows, loudest: NDArray[np.int64], norms: NDArray[np.float32], says: NDArray[np.float32]
+        self, ids: NDArray[np.int32], windows: Ints, shares: NDArray[np.floating], count: int
     ) -> list[Words]:
-        """Of the given windows, the words with the largest share of the log-odds, on either side.
+        """Of each window, the words with the largest share of the log-odds, on either side.
 
-        A token's share is exact: its vector on the weights, by the length of the sum. Pieces of a word are added up.
+        A token's share is exact: its vector on the weights, by the length of the sum, and its own weight. Pieces of
+        a word are added up.
         """
-        ids, windows = _tokens_of(block, loudest)
-        shares = says[ids] / norms[loudest][windows]
         starts = np.flatnonzero(~self._goes_on[ids] | (np.diff(windows, prepend=-1) != 0))
         of_words = np.add.reduceat(shares, starts)
         owners = windows[starts]
         order = np.lexsort((-np.abs(of_words), owners))
-        begins = np.searchsorted(owners, np.arange(loudest.size + 1))
+        begins = np.searchsorted(owners, np.arange(count + 1))
         ends = np.append(starts[1:], ids.size)
         found: list[Words] = []
         for begin, end in zip(begins[:-1].tolist(), begins[1:].tolist(), strict=True):
@@ -165,18 +212,10 @@ class StaticReader:
         return "".join(self._words[number].removeprefix("##") for number in ids.tolist())
 
 
-def _loudest(owners: NDArray[np.int64], log_odds: Floats) -> NDArray[np.int64]:
+def _loudest(owners: Ints, log_odds: Floats) -> Ints:
     """The window with the highest log-odds of each text."""
     order = np.lexsort((-log_odds, owners))
     return order[np.flatnonzero(np.diff(owners[order], prepend=-1))]
-
-
-def _tokens_of(block: Windows, chosen: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Tokens of chosen windows in one row, and for each which of the chosen it is of."""
-    lengths = (block.ends - block.starts)[chosen]
-    windows = np.repeat(np.arange(chosen.size), lengths)
-    places = np.arange(windows.size) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return block.ids[block.starts[chosen][windows] + places], windows
 
 
 class StateReader:
@@ -197,6 +236,11 @@ class StateReader:
         """Length of a state."""
         return self._encoder.dimensions
 
+    @property
+    def vocabulary(self) -> int:
+        """No token is weighed by itself."""
+        return 0
+
     def __enter__(self) -> Self:
         self._encoder.__enter__()
         return self
@@ -210,7 +254,8 @@ class StateReader:
         """Read texts."""
         states = self._encoder.encode(texts)
         norms = np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
-        return Vectors((states / norms).astype(np.float32), np.arange(len(texts)))
+        numbers = np.arange(len(texts))
+        return Vectors((states / norms).astype(np.float32), Windows(np.zeros(len(texts), np.int32), numbers, numbers))
 
     def hear(self, texts: Sequence[str], head: Head) -> Heard:
         """Read texts and weigh them. The state of a word depends on all others: no word is told apart."""

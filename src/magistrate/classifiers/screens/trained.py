@@ -14,7 +14,7 @@ import numpy as np
 from magistrate.case import Case
 from magistrate.classifiers.screens.folder import FORM, ScreenFolder, ScreenKind, read_screen_folder
 from magistrate.classifiers.screens.reading import TextReader, Words, reader_of
-from magistrate.errors import BackendError, UsageError
+from magistrate.errors import BackendError
 from magistrate.policy.model import Policy
 from magistrate.types import Abstained, Code, Content, Decided, Trace, Usage, Verdict
 
@@ -151,9 +151,10 @@ def _check_vectors(screen: ScreenFolder, reader: TextReader, folder: Path) -> No
             f"{reader.name!r}",
             hint="train the screen again, which takes about a minute: magistrate train screen --help",
         )
-    if screen.head.weights.size != reader.dimensions:
-        raise UsageError(
-            f"the head in {str(folder)!r} has {screen.head.weights.size} weights, its vectors have "
-            f"{reader.dimensions} numbers",
+    found = (screen.head.weights.size, screen.head.tokens.size)
+    if found != (reader.dimensions, reader.vocabulary):
+        raise BackendError(
+            f"the head in {str(folder)!r} has {found[0]} weights and {found[1]} of tokens, {reader.name!r} has "
+            f"{reader.dimensions} numbers and {reader.vocabulary} tokens",
             hint="restore the folder, or train the screen again",
         )

@@ -106,6 +106,10 @@ def _limits(kind: ScreenKind) -> Iterator[str]:
     if kind is ScreenKind.STATIC:
         yield "- Reads single words: neither their order nor a negation. Words that are disguised are mostly missed."
     yield "- Mostly English, as what it reads with."
+    yield (
+        "- The embedded judge was trained on public data sets, which its card names: on the labels of one of these, "
+        "its figures above are too good."
+    )
 
 
 def _figure(figure: Figure | None) -> str:

@@ -15,7 +15,7 @@ from magistrate.train.screen.fit import fit_head
 SMALLEST = 50
 DRAWS, DRAWS_OF_MANY, MANY = 10, 4, 1000
 """Draws of a size, and of a size from `MANY` on, where they differ little."""
-CURVE_STRENGTHS = (1.0, 10.0, 100.0)
+CURVE_STRENGTHS = (1.0, 5.0, 25.0)
 CURVE_FOLDS = 3
 FEWEST_OF_A_CLASS = 5
 
@@ -58,6 +58,7 @@ def learning_curve(
     vectors: Vectors,
     truth: NDArray[np.bool_],
     held_out: tuple[Vectors, NDArray[np.bool_]],
+    vocabulary: int,
     *,
     seed: int = 0,
     said: Callable[[str], None] = lambda _: None,
@@ -80,6 +81,7 @@ def learning_curve(
                 vectors.of_texts(part),
                 truth[part],
                 np.arange(size),
+                vocabulary,
                 strengths=CURVE_STRENGTHS,
                 folds=CURVE_FOLDS,
                 seed=seed,

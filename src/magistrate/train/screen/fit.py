@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -15,7 +16,7 @@ from magistrate.classifiers.screens.reading import Vectors
 from magistrate.errors import InputError
 from magistrate.evaluate.metrics import best_threshold
 
-STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Of the fit: the inverse of how strongly large weights are held back. Vectors have length 1."""
 FOLDS = 5
 LOWEST_THRESHOLD, HIGHEST_THRESHOLD = 0.01, 0.99
@@ -42,6 +43,7 @@ def fit_head(
     vectors: Vectors,
     truth: Bools,
     clusters: Ints,
+    vocabulary: int,
     *,
     strengths: Sequence[float] = STRENGTHS,
     folds: int = FOLDS,
@@ -57,6 +59,7 @@ def fit_head(
         vectors: Of the texts.
         truth: (texts,): at least `folds` of each class.
         clusters: (texts,): numbers of what belongs together.
+        vocabulary: How many tokens can be weighed; 0 for vectors alone.
         strengths: To choose from.
         folds: How many.
         seed: Of the folds.
@@ -66,9 +69,9 @@ def fit_head(
         InputError: numbers that are not finite, too few of a class, or labels that the texts say nothing of.
     """
     _check(vectors, truth, folds)
-    whole = _whole_texts(vectors)
-    parts = _folds(whole, truth, clusters, folds, seed)
-    scores = {strength: _scores_out_of_fold(vectors, whole, truth, parts, strength) for strength in strengths}
+    parts = _folds(truth, clusters, folds, seed)
+    matrix = _matrix(vectors.whole(), vocabulary)
+    scores = {strength: _scores_out_of_fold(vectors, matrix, truth, parts, strength) for strength in strengths}
     best = min(strengths, key=lambda strength: _balanced_loss(scores[strength], truth))
     slope, offset = _platt(scores[best], truth)
     if slope <= 0 and may_be_chance:
@@ -79,8 +82,10 @@ def fit_head(
             f"not better than chance",
             hint="label more cases, or use the embedded judge, which reads the policy",
         )
-    raw = _fit(whole, truth, best)
-    head = Head((raw.weights * slope).astype(np.float32), raw.bias * slope + offset)
+    raw = _fit(matrix, vectors.rows.shape[1], truth, best)
+    head = Head(
+        (raw.weights * slope).astype(np.float32), (raw.tokens * slope).astype(np.float32), raw.bias * slope + offset
+    )
     out_of_fold = _logistic(scores[best] * slope + offset)
     threshold = best_threshold(truth, out_of_fold)
     kept = min(max(threshold or 0.5, LOWEST_THRESHOLD), HIGHEST_THRESHOLD)
@@ -100,19 +105,10 @@ def _check(vectors: Vectors, truth: Bools, folds: int) -> None:
         )
 
 
-def _whole_texts(vectors: Vectors) -> NDArray[np.float32]:
-    """One vector a text: the mean over its windows, of length 1."""
-    first = np.flatnonzero(np.diff(vectors.owners, prepend=-1))
-    if first.size == vectors.owners.size:
-        return vectors.rows
-    sums = np.add.reduceat(vectors.rows, first, axis=0)
-    return np.asarray(sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12), np.float32)
-
-
-def _folds(whole: NDArray[np.float32], truth: Bools, clusters: Ints, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
+def _folds(truth: Bools, clusters: Ints, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
     if np.unique(clusters).size == clusters.size:
-        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(whole, truth))
-    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(whole, truth, clusters))
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth))
+    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, clusters))
     if any(not truth[part].any() or truth[part].all() for part, _ in parts):
         raise InputError(
             "the clusters are so large that a fold has cases of one class only",
@@ -121,20 +117,40 @@ def _folds(whole: NDArray[np.float32], truth: Bools, clusters: Ints, folds: int,
     return parts
 
 
+def _matrix(whole: Vectors, vocabulary: int) -> csr_array:
+    """What a head weighs, a row a text: its vector, then how often each token stands in it, by the root of them all."""
+    vectors = csr_array(whole.rows)
+    if not vocabulary:
+        return vectors
+    windows = whole.windows
+    lengths = windows.ends - windows.starts
+    counts = csr_array(
+        (
+            np.repeat(1 / np.sqrt(lengths), lengths).astype(np.float32),
+            windows.ids,
+            np.append(windows.starts, windows.ids.size),
+        ),
+        shape=(len(lengths), vocabulary),
+    )
+    counts.sum_duplicates()
+    return csr_array(hstack([vectors, counts]))
+
+
 def _scores_out_of_fold(
-    vectors: Vectors, whole: NDArray[np.float32], truth: Bools, parts: Sequence[tuple[Ints, Ints]], strength: float
+    vectors: Vectors, matrix: csr_array, truth: Bools, parts: Sequence[tuple[Ints, Ints]], strength: float
 ) -> Floats:
     found = np.empty(truth.size)
     for fitted_on, left_out in parts:
-        head = _fit(whole[fitted_on], truth[fitted_on], strength)
+        head = _fit(matrix[fitted_on], vectors.rows.shape[1], truth[fitted_on], strength)
         found[np.sort(left_out)] = vectors.of_texts(left_out).log_odds(head)
     return found
 
 
-def _fit(rows: NDArray[np.float32], truth: Bools, strength: float) -> Head:
+def _fit(matrix: csr_array, dimensions: int, truth: Bools, strength: float) -> Head:
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
-    model.fit(rows, truth)
-    return Head(model.coef_[0].astype(np.float32), float(model.intercept_[0]))
+    model.fit(matrix, truth)
+    weights = model.coef_[0].astype(np.float32)
+    return Head(weights[:dimensions], weights[dimensions:], float(model.intercept_[0]))
 
 
 def _platt(scores: Floats, truth: Bools) -> tuple[float, float]:

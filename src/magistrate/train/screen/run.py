@@ -57,6 +57,7 @@ class _Trained:
     fitted: Fitted
     vectors: Vectors
     held_out: Vectors
+    vocabulary: int
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -73,6 +74,15 @@ def train(options: Options, *, said: Said = lambda _: None) -> Path:
     Raises:
         InputError: the labels cannot be learned from.
     """
+    from threadpoolctl import threadpool_limits
+
+    # The matrices are so small that threads of BLAS only wait for one another.
+    with threadpool_limits(limits=1, user_api="blas"):
+        _train(options, said)
+    return options.out / CARD
+
+
+def _train(options: Options, said: Said) -> None:
     started = time.perf_counter()
     labels = options.labels
     fitted_on, left_out = _split(labels, options.seed)
@@ -82,7 +92,6 @@ def train(options: Options, *, said: Said = lambda _: None) -> Path:
     chosen = _chosen(trained, labels.truth[fitted_on])
     curves = [(f"{one.kind} screen", _curve(one, labels, fitted_on, left_out, options.seed, said)) for one in trained]
     _write(options, chosen, trained, curves, (fitted_on, left_out), started, said)
-    return options.out / CARD
 
 
 def _split(labels: Labels, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -112,11 +121,11 @@ def _train_kind(
     with reader_of(kind) as reader:
         vectors = reader.vectors([labels.texts[place].text for place in fitted_on])
         held_out = reader.vectors([labels.texts[place].text for place in left_out])
-        reads = reader.name
-    fitted = fit_head(vectors, truth[fitted_on], _numbers(labels.clusters[fitted_on]), seed=seed)
+        reads, vocabulary = reader.name, reader.vocabulary
+    fitted = fit_head(vectors, truth[fitted_on], _numbers(labels.clusters[fitted_on]), vocabulary, seed=seed)
     auc = roc_auc(truth[fitted_on], fitted.out_of_fold)
     said(f"{kind} screen: AUC {0.5 if auc is None else auc.value:.3f} over the folds of the training cases")
-    return _Trained(kind, reads, fitted, vectors, held_out)
+    return _Trained(kind, reads, fitted, vectors, held_out, vocabulary)
 
 
 def _numbers(clusters: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -146,7 +155,9 @@ def _curve(
 ) -> list[CurvePoint]:
     truth = labels.truth
     said(f"{one.kind} screen: learning curve")
-    return learning_curve(one.vectors, truth[fitted_on], (one.held_out, truth[left_out]), seed=seed, said=said)
+    return learning_curve(
+        one.vectors, truth[fitted_on], (one.held_out, truth[left_out]), one.vocabulary, seed=seed, said=said
+    )
 
 
 def _write(
