@@ -47,6 +47,9 @@ def read_static_vectors(folder: Path) -> StaticVectors:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
+        with zipfile.ZipFile(path) as archive:
+            if sum(one.file_size for one in archive.infolist()) > LARGEST_FILE:
+                raise ValueError(f"it has more than {LARGEST_FILE:,} bytes, unpacked")
         with np.load(path, allow_pickle=False) as arrays:
             found = StaticVectors(str(arrays["name"]), arrays["steps"], arrays["scales"].astype(np.float32))
     except OSError as error:

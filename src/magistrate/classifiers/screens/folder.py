@@ -141,6 +141,7 @@ def _read_settings(path: Path) -> ScreenSettings:
 def _read_head(path: Path) -> Head:
     _small(path)
     try:
+        _check_unpacked(path)
         with np.load(path, allow_pickle=False) as arrays:
             weights, tokens = (np.asarray(arrays[name], np.float32) for name in ("weights", "tokens"))
             bias = float(arrays["bias"])
@@ -151,6 +152,13 @@ def _read_head(path: Path) -> Head:
     if not (np.isfinite(weights).all() and np.isfinite(tokens).all() and np.isfinite(bias)):
         raise _broken(path, "a weight is not finite")
     return Head(weights, tokens, bias)
+
+
+def _check_unpacked(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        size = sum(one.file_size for one in archive.infolist())
+    if size > LARGEST_HEAD:
+        raise ValueError(f"it has {size:,} bytes, unpacked")
 
 
 def _small(path: Path) -> bytes:
