@@ -22,7 +22,7 @@ from magistrate.errors import BackendError, UsageError
 WINDOW_TOKENS = 128
 """Of a longer text each window has a vector of its own: in a long one, harmless words drown out harmful ones."""
 BLOCK_TOKENS = 32_768
-"""Token vectors that are held at once: 34 MB."""
+"""Tokens that are held at once, of several texts."""
 BLOCK_TEXTS = 4096
 LONGEST_TOKENISED = 100_000
 """Characters: a longer text goes to the tokeniser in parts, so that one text cannot fill the memory."""
@@ -145,11 +145,12 @@ class StaticEncoder:
 
     def vectors(self, windows: Windows) -> tuple[States, NDArray[np.float32]]:
         """The vector of each window, (windows, dimensions), and the length (windows,) that its sum had before."""
+        table = self.table
         sums = np.empty((windows.starts.size, self.dimensions), np.float32)
-        for first, last in _groups(windows):
-            begin, end = windows.starts[first], windows.ends[last - 1]
-            parts = self.table[windows.ids[begin:end]]
-            np.add.reduceat(parts, windows.starts[first:last] - begin, axis=0, out=sums[first:last])
+        # A window at a time stays in the processor's cache: over 10,000 texts of 44 tokens this took 98 ms, adding up
+        # rows of one large array (reduceat) 176 to 744 ms, by its size.
+        for place, (start, end) in enumerate(zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)):
+            np.add.reduce(table.take(windows.ids[start:end], axis=0), axis=0, out=sums[place])
         norms = np.maximum(np.sqrt(np.einsum("ij,ij->i", sums, sums)), np.float32(SHORTEST))
         sums /= norms[:, None]
         return sums, norms
@@ -194,15 +195,6 @@ def _blocks(rows: Sequence[list[int]]) -> Iterator[tuple[int, Sequence[list[int]
         total += len(row)
     if rows:
         yield start, rows[start:]
-
-
-def _groups(windows: Windows) -> Iterator[tuple[int, int]]:
-    """Ranges of windows of about `BLOCK_TOKENS` tokens together; at least one window each."""
-    first = 0
-    while first < windows.starts.size:
-        last = int(np.searchsorted(windows.ends, windows.starts[first] + BLOCK_TOKENS, "right"))
-        yield first, max(last, first + 1)
-        first = max(last, first + 1)
 
 
 def _windows(rows: Sequence[list[int]], first: int, longest: int | None) -> Windows:

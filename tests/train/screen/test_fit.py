@@ -96,7 +96,7 @@ def test_a_class_that_is_too_rare_for_the_folds_is_refused() -> None:
 def test_clusters_are_kept_whole_and_large_ones_refused() -> None:
     vectors, truth = made(200, rate=0.4, tells=3)
     fit_head(vectors, truth, np.arange(200) // 2, VOCABULARY)
-    with pytest.raises(InputError, match="clusters are so large"):
+    with pytest.raises(InputError, match="2 clusters are too few or too large"):
         fit_head(vectors, truth, truth.astype(np.int64), VOCABULARY)
 
 

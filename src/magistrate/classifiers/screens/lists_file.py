@@ -58,7 +58,7 @@ class _List(pydantic.BaseModel):
 class _File(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid")
     name: str = pydantic.Field(min_length=1, max_length=100)
-    list: list[_List] = pydantic.Field(min_length=1)
+    lists: list[_List] = pydantic.Field(alias="list", min_length=1)
 
 
 def read_lists(path: Path) -> ListsFile:
@@ -79,9 +79,9 @@ def read_lists(path: Path) -> ListsFile:
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"{str(path)!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}", hint=_HINT) from error
-    if sum(len(one.patterns) for one in found.list) > MOST_PATTERNS:
+    if sum(len(one.patterns) for one in found.lists) > MOST_PATTERNS:
         raise InputError(f"{str(path)!r} has more than {MOST_PATTERNS:,} patterns", hint="join some with |")
-    lists = tuple(_rule_list(one, f"{str(path)!r}, list of rule {one.rule!r}") for one in found.list)
+    lists = tuple(_rule_list(one, f"{str(path)!r}, list of rule {one.rule!r}") for one in found.lists)
     return ListsFile(name=found.name, digest=bytes_digest(data), lists=lists)
 
 
@@ -124,6 +124,4 @@ def _check_pattern(pattern: str, place: str) -> None:
             hint="RE2 reads it, in time that grows with the text alone: no back-references and no look-around",
         ) from error
     if empty[0].as_py():
-        raise InputError(
-            f"{place}: the pattern {pattern!r} also matches nothing at all", hint="leave the empty part out"
-        )
+        raise InputError(f"{place}: the pattern {pattern!r} matches the empty text, so every text", hint="narrow it")

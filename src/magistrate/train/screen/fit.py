@@ -69,7 +69,7 @@ def fit_head(
         InputError: numbers that are not finite, too few of a class, or labels that the texts say nothing of.
     """
     _check(vectors, truth, folds)
-    parts = _folds(truth, clusters, folds, seed)
+    parts = class_folds(truth, clusters, folds, seed)
     matrix = _matrix(vectors.whole(), vocabulary)
     scores = {strength: _scores_out_of_fold(vectors, matrix, truth, parts, strength) for strength in strengths}
     best = min(strengths, key=lambda strength: _balanced_loss(scores[strength], truth))
@@ -105,13 +105,21 @@ def _check(vectors: Vectors, truth: Bools, folds: int) -> None:
         )
 
 
-def _folds(truth: Bools, clusters: Ints, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
-    if np.unique(clusters).size == clusters.size:
+def class_folds(truth: Bools, clusters: Ints, folds: int, seed: int) -> list[tuple[Ints, Ints]]:
+    """Cases to fit on and cases left out, by turns: clusters whole, both classes in every part.
+
+    Raises:
+        InputError: the clusters are too few or too large for that.
+    """
+    units = np.unique(clusters).size
+    if units == clusters.size:
         return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth))
-    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, clusters))
-    if any(not truth[part].any() or truth[part].all() for part, _ in parts):
+    parts: list[tuple[Ints, Ints]] = []
+    if units >= folds:
+        parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, clusters))
+    if not parts or any(not truth[part].any() or truth[part].all() for part, _ in parts):
         raise InputError(
-            "the clusters are so large that a fold has cases of one class only",
+            f"the {units:,} clusters are too few or too large: a part of the cases would have one class only",
             hint="leave the column of clusters out, or label cases of more clusters",
         )
     return parts

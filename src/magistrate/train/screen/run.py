@@ -22,7 +22,7 @@ from magistrate.train.screen.card import CURVE, CardFacts, card
 from magistrate.train.screen.compare import HeldOut, compare
 from magistrate.train.screen.curve import CurvePoint, learning_curve
 from magistrate.train.screen.drawing import curve_picture
-from magistrate.train.screen.fit import Fitted, fit_head
+from magistrate.train.screen.fit import Fitted, class_folds, fit_head
 from magistrate.train.screen.labels import LabelledText, Labels
 
 HELD_OUT_SHARE = 0.25
@@ -96,16 +96,8 @@ def _train(options: Options, said: Said) -> None:
 
 def _split(labels: Labels, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Training and held-out cases: clusters whole, classes in the same share, each in random order."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-
     generator = np.random.default_rng(seed)
-    folds = round(1 / HELD_OUT_SHARE)
-    clusters, truth = labels.clusters, labels.truth
-    if np.unique(clusters).size == clusters.size:
-        parts = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
-    else:
-        parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(truth, truth, clusters)
-    fitted_on, left_out = next(iter(parts))
+    fitted_on, left_out = class_folds(labels.truth, labels.clusters, round(1 / HELD_OUT_SHARE), seed)[0]
     return generator.permutation(fitted_on), generator.permutation(left_out)
 
 
