@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from magistrate.cli.options import read_policies
+from magistrate.cli.options import chosen_columns, read_policies
 from magistrate.cli.show import plain
 from magistrate.errors import UsageError
 from magistrate.evaluate.catalogue import Entry, Origin, catalogue, find_dataset
@@ -216,12 +216,7 @@ def _corpus(data_dir: Path | None) -> Corpus | None:
 
 
 def _reading(policy: Policy | None, columns: Sequence[str], target: str | None, *, skip_unlabelled: bool) -> Reading:
-    chosen: dict[str, str] = {}
-    for column in columns:
-        meaning, between, name = column.partition("=")
-        if not between:
-            raise UsageError(f"--column {column!r} names no column", hint="write --column MEANING=NAME")
-        chosen[meaning] = name
+    chosen = chosen_columns(columns)
     return Reading(policy=policy, columns=chosen, target=Target(target or Target.CHAT), skip_unlabelled=skip_unlabelled)
 
 

@@ -78,6 +78,21 @@ def target_option(function: Callable[P, R]) -> Callable[P, R]:
     )(function)
 
 
+def chosen_columns(columns: Sequence[str]) -> dict[str, str]:
+    """What `--column MEANING=NAME` says, by meaning.
+
+    Raises:
+        UsageError: one has no `=`.
+    """
+    chosen: dict[str, str] = {}
+    for column in columns:
+        meaning, between, name = column.partition("=")
+        if not between:
+            raise UsageError(f"--column {column!r} names no column", hint="write --column MEANING=NAME")
+        chosen[meaning] = name
+    return chosen
+
+
 def read_policies(names: Sequence[str]) -> list[Policy]:
     """Read files and starter policies, each once, each under a name of its own.
 

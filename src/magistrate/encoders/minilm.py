@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ import onnxruntime as ort
 from tokenizers import Encoding, Tokenizer
 
 from magistrate.encoders.base import EncodedPassage, Passage, States, Window
-from magistrate.encoders.model_folder import ASSETS, GRAPH, TOKENIZER, ModelFolder, read_model_folder
+from magistrate.encoders.model_folder import ASSETS, GRAPH, ModelFolder, read_model_folder
 from magistrate.encoders.windows import WINDOW_TOKENS, cut_windows
-from magistrate.errors import BackendError, UsageError
+from magistrate.encoders.wordpiece import encodable, incomplete, load_tokenizer
+from magistrate.errors import UsageError
 
 DIMENSIONS = 384
 FIRST_TOKEN, LAST_TOKEN = 101, 102
@@ -26,8 +26,6 @@ FIRST_TOKEN, LAST_TOKEN = 101, 102
 CONTEXT_TOKENS = 96
 CONTEXT_CHARACTERS = 2000
 """Only the end of the context is tokenised; this many characters hold `CONTEXT_TOKENS` in any usual text."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -147,26 +145,10 @@ def usable_processors() -> int:
     return os.cpu_count() or 1
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokeniser of a model.
-
-    Raises:
-        BackendError: the folder has none.
-    """
-    path = folder / TOKENIZER
-    if not path.is_file():
-        raise _missing(path)
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True  # "[SEP]" in a text is five characters, not the end of the text
-    return tokenizer
-
-
 def _load_session(folder: Path) -> ort.InferenceSession:
     path = folder / GRAPH
     if not path.is_file():
-        raise _missing(path)
+        raise incomplete(path)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # windows run side by side instead
     options.inter_op_num_threads = 1
@@ -174,13 +156,6 @@ def _load_session(folder: Path) -> ort.InferenceSession:
     # The graph is written with the operators it should run; extended rewriting joins sums and norms, which is slower.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def _missing(path: Path) -> BackendError:
-    return BackendError(
-        f"the embedded model is incomplete: no file {path.name!r} in {str(path.parent)!r}",
-        hint="install magistrate again, or train it: magistrate train embedded --help",
-    )
 
 
 def _map(workers: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -199,7 +174,7 @@ def tokenize(tokenizer: Tokenizer, passage: Passage) -> Tokens:
 
 def _encode_text(tokenizer: Tokenizer, text: str) -> Encoding:
     """Tokenise. A lone surrogate has no UTF-8 form; the replacement character keeps all offsets where they are."""
-    return tokenizer.encode(_SURROGATE.sub("\ufffd", text), add_special_tokens=False)
+    return tokenizer.encode(encodable(text), add_special_tokens=False)
 
 
 def _encode_window(session: ort.InferenceSession, row: Tokens, start: int, end: int) -> Window:

@@ -16,6 +16,10 @@ from magistrate.types import Effort, Sampling
 
 EMBEDDED = "embedded"
 """The name of the judge that ships inside the package."""
+LISTS_SUFFIX = ".toml"
+"""Of a file of lists of words, patterns and hashes."""
+SCREEN_ROWS, LIST_ROWS = 2048, 512
+"""Rows a call of a batch, for a static screen and for lists."""
 
 
 def classifier_for(
@@ -31,8 +35,8 @@ def classifier_for(
     """Build the classifier that `model` names; nothing is opened yet.
 
     Args:
-        model: None for the configured default, `embedded`, the folder of an embedded model or of a cascade, a URL
-            ending in /v1, or a name from `[models]`.
+        model: None for the configured default, `embedded`, the folder of an embedded model, a screen or a cascade, a
+            file of lists (.toml), a URL ending in /v1, or a name from `[models]`.
         config: The settings.
         model_name: Which model at that URL; None where it serves just one, or the settings say so.
         effort: Overrides the settings.
@@ -61,7 +65,7 @@ def classifier_for(
                 hint="add --model URL, or leave the plan and its calls out",
             )
         wanted = model if model is not None else config.judge.model
-        return _embedded(None if wanted is None or wanted == EMBEDDED else Path(wanted))
+        return _embedded(None) if wanted is None or wanted == EMBEDDED else _of_path(Path(wanted))
     if plan is None and max_calls is None:
         return _reasoner(settings, model_name=model_name, effort=effort, dialect=dialect)
     budget = NO_BUDGET if max_calls is None else Budget(calls=max_calls)
@@ -72,13 +76,17 @@ def batch_shape(model: str | None, config: Config) -> tuple[int, int]:
     """Rows a call and calls under way at once, for a batch.
 
     A server is asked row by row, so that a kill repeats no more calls than were under way; the embedded judge
-    gets small chunks, which cost milliseconds to repeat. A cascade gets larger ones: few of their rows reach a server.
+    gets small chunks, which cost milliseconds to repeat, and a screen large ones, whose cost is in each call. A cascade
+    gets larger ones than the embedded judge: few of their rows reach a server.
     """
     cascade = cascade_of(model, config)
     if cascade is not None:
         return (64, 2)
     settings = server_settings(model, config)
-    return (32, 2) if settings is None else (1, settings.concurrency)
+    if settings is not None:
+        return 1, settings.concurrency
+    wanted = model if model is not None else config.judge.model
+    return (32, 2) if wanted is None or wanted == EMBEDDED else _shape_of_path(Path(wanted))
 
 
 def _settings(wanted: str, config: Config) -> ModelConfig:
@@ -92,7 +100,7 @@ def _settings(wanted: str, config: Config) -> ModelConfig:
     raise UsageError(
         f"no model named {wanted!r}",
         hint=f"{meant}known: {', '.join(known)}; or give a URL such as http://127.0.0.1:8000/v1, the folder of an "
-        f"embedded model, or add [models.{wanted}] to magistrate.toml",
+        f"embedded model or a screen, a file of lists (.toml), or add [models.{wanted}] to magistrate.toml",
     )
 
 
@@ -122,15 +130,40 @@ def _cascade(file: Path, config: Config) -> Classifier:
 
 
 def _stage(model: str, file: Path, config: Config) -> Classifier:
-    """The classifier of one stage; a folder is looked for beside the plan first."""
+    """The classifier of one stage; a folder or a file is looked for beside the plan first."""
     beside = file.parent / model
-    wanted = str(beside) if "://" not in model and model not in config.models and beside.is_dir() else model
+    wanted = str(beside) if "://" not in model and model not in config.models and beside.exists() else model
     if cascade_of(wanted, config) is not None:
         raise UsageError(
             f"{str(file)!r}: the stage model {model!r} is a cascade itself",
             hint="name the models of its stages instead",
         )
     return classifier_for(wanted, config)
+
+
+def _of_path(path: Path) -> Classifier:
+    """What a folder or a file of lists judges with."""
+    from magistrate.classifiers.screens.folder import is_screen_folder
+
+    if is_screen_folder(path):
+        from magistrate.classifiers.screens.trained import TrainedScreen  # loads numpy and tokenizers
+
+        return TrainedScreen(path)
+    if path.is_file():
+        from magistrate.classifiers.screens.lists import ListScreen
+
+        return ListScreen(path)
+    return _embedded(path)
+
+
+def _shape_of_path(path: Path) -> tuple[int, int]:
+    from magistrate.classifiers.screens.folder import ScreenKind, is_screen_folder, read_screen_folder
+
+    if path.is_file():
+        return LIST_ROWS, 1
+    if is_screen_folder(path) and read_screen_folder(path).settings.kind is ScreenKind.STATIC:
+        return SCREEN_ROWS, 1
+    return 32, 2
 
 
 @functools.cache
@@ -200,14 +233,19 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
 
 
 def server_settings(model: str | None, config: Config) -> ModelConfig | None:
-    """The settings of the server that `model` names; None for a cascade, and for the embedded judge, also of a folder.
+    """The settings of the server that `model` names; None for a judge of the package, of a folder, lists or a cascade.
 
     Raises:
         UsageError: no such model.
     """
     wanted = model if model is not None else config.judge.model
-    if wanted is None or wanted == EMBEDDED or (wanted not in config.models and Path(wanted).is_dir()):
+    if wanted is None or wanted == EMBEDDED or (wanted not in config.models and _is_local(Path(wanted))):
         return None
     if cascade_of(wanted, config) is not None:
         return None
     return _settings(wanted, config)
+
+
+def _is_local(path: Path) -> bool:
+    """Whether it is the folder of a model or of a screen, or a file of lists."""
+    return path.is_dir() or (path.suffix == LISTS_SUFFIX and path.is_file())

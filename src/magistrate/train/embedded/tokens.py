@@ -7,7 +7,8 @@ from pathlib import Path
 
 from magistrate.classifiers.segments import spoken_before
 from magistrate.encoders.base import Passage
-from magistrate.encoders.minilm import FIRST_TOKEN, LAST_TOKEN, Tokens, load_tokenizer, tokenize
+from magistrate.encoders.minilm import FIRST_TOKEN, LAST_TOKEN, Tokens, tokenize
+from magistrate.encoders.wordpiece import load_tokenizer
 from magistrate.types import Content
 
 

@@ -1,0 +1,1 @@
+"""Fit a screen for one policy from labelled cases."""
