@@ -1,0 +1,1 @@
+"""The cascade: cheap screens first, the reasoner where it pays."""
