@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 from magistrate.classifiers.cascade.signals import Signals, feature_values
 
@@ -52,7 +53,7 @@ class Calibrator:
 
 
 def _check_knots(knots: tuple[tuple[float, float], ...]) -> None:
-    pairs = list(zip(knots, knots[1:], strict=False))
+    pairs = list(pairwise(knots))
     if len(knots) < 2 or any(a[0] >= b[0] or a[1] > b[1] for a, b in pairs):
         raise ValueError(f"knots must be at least two, rising in the first part and not falling in the second: {knots}")
     if not all(0 <= part <= 1 for knot in knots for part in knot):

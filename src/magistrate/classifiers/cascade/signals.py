@@ -118,6 +118,6 @@ def _value(name: str, signals: Signals) -> float:
     if name not in FEATURES:
         raise UsageError(
             f"no feature {name!r}",
-            hint=f"features are {', '.join(FEATURES)} and {SCREEN_PREFIX}NAME of an earlier stage",
+            hint=f"allowed: {', '.join(FEATURES)}, and {SCREEN_PREFIX}NAME of an earlier stage",
         )
     return FEATURES[name](signals)
