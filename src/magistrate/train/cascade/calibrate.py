@@ -1,0 +1,186 @@
+"""Calibrators fitted on labelled cases: how a reasoner's verdict and the screens' scores become a probability.
+
+All functions are pure: arrays in, values out. A logistic model with a penalty on its weights (few positives are the
+rule), and an isotonic map on top where that lowers the log-loss of cases that neither was fitted on.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from magistrate.classifiers.cascade.calibrator import Calibrator
+from magistrate.classifiers.cascade.signals import Signals, feature_values
+from magistrate.errors import MissingExtraError
+from magistrate.evaluate.metrics import Bools, Floats
+from magistrate.train.cascade.table import FEWEST_OF_A_KIND, Indices, check_labels, check_scores
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Inverse strengths of the penalty on weights that are tried, strongest first (scikit-learn's C)."""
+FOLDS = 5
+
+
+def feature_table(names: Sequence[str], signals: Sequence[Signals]) -> Floats:
+    """(n_cases, n_features): the named features of each case."""
+    return np.array([feature_values(names, one) for one in signals], np.float64).reshape(len(signals), len(names))
+
+
+def fit_calibrator(
+    names: Sequence[str],
+    values: Floats,
+    truth: Bools,
+    *,
+    groups: Indices | None = None,
+    isotonic: bool = True,
+    seed: int = 0,
+) -> Calibrator:
+    """Fit a calibrator; penalty and shape are chosen by log-loss on inner folds.
+
+    Args:
+        names: Of the features.
+        values: (n_cases, n_features), finite.
+        truth: (n_cases,).
+        groups: (n_cases,) numbers of what must not be on two sides of a fold (the same content); None for none.
+        isotonic: Whether an isotonic map on top may be chosen.
+        seed: Of the folds.
+
+    Raises:
+        InputError: too few cases of a kind, or a value that is not a number.
+        MissingExtraError: scikit-learn is not installed.
+    """
+    check_labels(truth, fewest=FEWEST_OF_A_KIND)
+    for number, name in enumerate(names):
+        check_scores(values[:, number], f"feature {name!r}", lowest=-np.inf, highest=np.inf)
+    fold = fold_numbers(truth, FOLDS, groups=groups, seed=seed)
+    unseen = {penalty: _out_of_fold(values, truth, fold, penalty) for penalty in PENALTIES}
+    penalty = min(PENALTIES, key=lambda one: log_loss(truth, unseen[one]))
+    means, scales = _standard(values)
+    weights, bias = _logistic(values, truth, penalty)
+    return Calibrator(
+        features=tuple(names),
+        means=tuple(means.tolist()),
+        scales=tuple(scales.tolist()),
+        weights=tuple(weights.tolist()),
+        bias=bias,
+        knots=_knots_that_pay(unseen[penalty], truth, fold) if isotonic else (),
+    )
+
+
+def cross_fitted(
+    names: Sequence[str],
+    values: Floats,
+    truth: Bools,
+    *,
+    groups: Indices | None = None,
+    isotonic: bool = True,
+    seed: int = 0,
+) -> Floats:
+    """(n_cases,) probabilities, each by a calibrator that was fitted without its case and its group.
+
+    Args:
+        names: As in `fit_calibrator`, and so are the others.
+
+    Raises:
+        InputError: as `fit_calibrator`; a fold leaves four fifths of the cases of each kind, which must be enough.
+    """
+    found = np.empty(truth.size)
+    fold = fold_numbers(truth, FOLDS, groups=groups, seed=seed + 1)
+    for one in range(FOLDS):
+        out = fold == one
+        inner = None if groups is None else groups[~out]
+        fitted = fit_calibrator(names, values[~out], truth[~out], groups=inner, isotonic=isotonic, seed=seed)
+        found[out] = probabilities(fitted, values[out])
+    return found
+
+
+def probabilities(calibrator: Calibrator, values: Floats) -> Floats:
+    """What `Calibrator.probability` gives, for a table (n_cases, n_features) at once."""
+    scaled = (values - np.array(calibrator.means)) / np.array(calibrator.scales)
+    score = np.clip(scaled @ np.array(calibrator.weights) + calibrator.bias, -700, 700)
+    plain: Floats = 1 / (1 + np.exp(-score))
+    if not calibrator.knots:
+        return plain
+    x, y = zip(*calibrator.knots, strict=True)
+    return np.interp(plain, x, y)
+
+
+def fold_numbers(truth: Bools, folds: int, *, groups: Indices | None = None, seed: int = 0) -> Indices:
+    """(n_cases,) number of each case's fold; violating and allowed cases are spread evenly, a group is in one fold."""
+    generator = np.random.default_rng(seed)
+    own = np.arange(truth.size) if groups is None else groups
+    _, first, inverse = np.unique(own, return_index=True, return_inverse=True)
+    fold = np.empty(first.size, np.int64)
+    for kind in (True, False):
+        members = np.flatnonzero(truth[first] == kind)
+        fold[generator.permutation(members)] = np.arange(members.size) % folds
+    return fold[inverse.reshape(-1)]
+
+
+def log_loss(truth: Bools, probability: Floats) -> float:
+    """Mean surprise in nats; a certainty that is wrong counts as one in a million."""
+    kept = np.clip(probability, 1e-6, 1 - 1e-6)
+    return float(-np.mean(np.where(truth, np.log(kept), np.log1p(-kept))))
+
+
+def _standard(values: Floats) -> tuple[Floats, Floats]:
+    """Mean and spread of each feature; a feature that never changes has spread 1."""
+    spread = values.std(axis=0)
+    return values.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
+
+
+def _logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, float]:
+    """Weights of the standardised features and the bias."""
+    linear = _sklearn("sklearn.linear_model")
+    means, scales = _standard(values)
+    model = linear.LogisticRegression(C=penalty, solver="newton-cholesky", max_iter=200)
+    model.fit((values - means) / scales, truth)
+    return np.asarray(model.coef_[0], np.float64), float(model.intercept_[0])
+
+
+def _out_of_fold(values: Floats, truth: Bools, fold: Indices, penalty: float) -> Floats:
+    found = np.empty(truth.size)
+    for one in range(FOLDS):
+        out = fold == one
+        means, scales = _standard(values[~out])
+        weights, bias = _logistic(values[~out], truth[~out], penalty)
+        found[out] = 1 / (1 + np.exp(-np.clip((values[out] - means) / scales @ weights + bias, -700, 700)))
+    return found
+
+
+def _knots_that_pay(probability: Floats, truth: Bools, fold: Indices) -> tuple[tuple[float, float], ...]:
+    """Knots of an isotonic map if it lowers the log-loss of cases that it was not fitted on, else none."""
+    mapped = np.empty(truth.size)
+    for one in range(FOLDS):
+        out = fold == one
+        knots = _isotonic(probability[~out], truth[~out])
+        if len(knots) < 2:
+            return ()
+        x, y = zip(*knots, strict=True)
+        mapped[out] = np.interp(probability[out], x, y)
+    knots = _isotonic(probability, truth)
+    return knots if len(knots) >= 2 and log_loss(truth, mapped) < log_loss(truth, probability) else ()
+
+
+def _isotonic(probability: Floats, truth: Bools) -> tuple[tuple[float, float], ...]:
+    """Knots of the isotonic fit, kept half a case away from certainty."""
+    model = _sklearn("sklearn.isotonic").IsotonicRegression(out_of_bounds="clip").fit(probability, truth)
+    least = 0.5 / truth.size
+    found = [
+        (float(x), float(y))
+        for x, y in zip(model.X_thresholds_, np.clip(model.y_thresholds_, least, 1 - least), strict=True)
+    ]
+    return (*found[:1], *(later for earlier, later in pairwise(found) if later[0] > earlier[0]))
+
+
+def _sklearn(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError("fitting a cascade", extra="fit") from error
