@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from magistrate.errors import UsageError
@@ -19,7 +19,9 @@ SCREEN_PREFIX = "screen:"
 CLOSEST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that a logit is at most 13.8."""
 
-_NOTHING: Mapping[str, float] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, float]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Signals:
 
     verdict: Verdict | None
     """Of this stage; None where the stage was not asked."""
-    earlier: Mapping[str, float] = _NOTHING
+    earlier: Mapping[str, float] = field(default_factory=_nothing)
     """Probability of a violation by the name of an earlier stage, each in [0, 1]."""
     votes: tuple[Verdict, ...] = ()
     """Further verdicts on the same case by the same judge: repeats, paraphrases. Empty where it was asked once."""
