@@ -17,6 +17,7 @@ from magistrate.types import (
     Attempt,
     Code,
     Content,
+    Course,
     Decided,
     Failed,
     Message,
@@ -25,6 +26,7 @@ from magistrate.types import (
     RuleMatch,
     Severity,
     Span,
+    Step,
     Target,
     Trace,
     Usage,
@@ -54,6 +56,18 @@ attempts = st.builds(
     latency_ms=unit,
     usage=usages,
 )
+steps = st.builds(
+    Step,
+    stage=texts,
+    model=texts,
+    course=st.sampled_from(Course),
+    probability=st.none() | unit,
+    clear_below=st.none() | unit,
+    flag_from=st.none() | unit,
+    detail=texts,
+    latency_ms=unit,
+    usage=usages,
+)
 traces = st.builds(
     Trace,
     policy=texts,
@@ -65,6 +79,7 @@ traces = st.builds(
     reasoning=texts,
     answer=texts,
     attempts=st.lists(attempts, max_size=3).map(tuple),
+    steps=st.lists(steps, max_size=2).map(tuple),
 )
 verdicts: st.SearchStrategy[Verdict] = st.one_of(
     st.builds(
@@ -180,3 +195,9 @@ def test_content_is_named_by_its_text_or_by_its_messages() -> None:
     assert content_digest(Content.of_text(text)) == "sha256:" + hashlib.sha256(text.encode()).hexdigest()
     chat = (Message(Role.USER, "a"), Message(Role.ASSISTANT, "b"))
     assert content_digest(Content(chat, Target.CHAT)) != content_digest(Content(chat, Target.USER))
+
+
+def test_a_row_of_before_there_were_steps_is_read() -> None:
+    values = verdict_row("1", Failed(code=Code.REFUSAL, detail="", trace=TRACE)).to_dict()
+    del values["steps"]
+    assert VerdictRow.from_dict(values).steps == ()

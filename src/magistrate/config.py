@@ -51,6 +51,17 @@ class ModelConfig(_Table):
     """File that keeps answers, so that an equal request is not paid for twice."""
 
 
+class PriceConfig(_Table):
+    """What a model costs, in any one currency: `[prices.MODEL]`, by the model's name in verdicts."""
+
+    input_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """A million input tokens."""
+    output_per_million: Annotated[float, Field(ge=0)] = 0.0
+    """A million output tokens, reasoning included."""
+    per_hour: Annotated[float, Field(ge=0)] = 0.0
+    """An hour of its time."""
+
+
 class JudgeConfig(_Table):
     """`[judge]`: who judges when nothing is said."""
 
@@ -123,6 +134,7 @@ class Config(_Table):
 
     judge: JudgeConfig = JudgeConfig()
     models: dict[str, ModelConfig] = {}
+    prices: dict[str, PriceConfig] = {}
     enforce: EnforceConfig = EnforceConfig()
     log: LogConfig = LogConfig()
     test: TestConfig = TestConfig()
@@ -196,6 +208,7 @@ def _known_keys(place: list[str]) -> list[str]:
         "": Config,
         "judge": JudgeConfig,
         "models": ModelConfig,
+        "prices": PriceConfig,
         "enforce": EnforceConfig,
         "log": LogConfig,
         "test": ThresholdsConfig,

@@ -6,7 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, assert_never
 
@@ -20,6 +20,7 @@ from magistrate.types import (
     Failed,
     RuleMatch,
     Severity,
+    Step,
     Target,
     Trace,
     Usage,
@@ -82,6 +83,8 @@ class VerdictRow:
     attempts: int
     """Calls on the way to the verdict; 0 where no model was called."""
     evidence: tuple[Evidence, ...]
+    steps: tuple[Step, ...] = ()
+    """What each stage of a cascade did; empty where one judge decided alone, and in rows of older versions."""
 
     def to_dict(self) -> dict[str, object]:
         """The row as plain values, ready for JSON, in the order of the fields."""
@@ -100,12 +103,13 @@ class VerdictRow:
             "reasoning": self.reasoning,
             "model": self.model,
             "latency_ms": self.latency_ms,
-            "usage": {name: getattr(self.usage, name) for name in USAGE_FIELDS},
+            "usage": _usage_dict(self.usage),
             "action": self.action,
             "dialect": self.dialect,
             "detail": self.detail,
             "attempts": self.attempts,
             "evidence": [{name: getattr(e, name) for name in EVIDENCE_FIELDS} for e in self.evidence],
+            "steps": [_step_dict(step) for step in self.steps],
         }
 
     def to_json(self) -> str:
@@ -267,7 +271,37 @@ def _row(
         detail=valid_text(detail),
         attempts=len(trace.attempts) or min(trace.usage.calls, 1),
         evidence=tuple(_evidence(match) for match in evidence),
+        steps=tuple(_step(step) for step in trace.steps),
     )
+
+
+def _step(step: Step) -> Step:
+    return replace(
+        step,
+        stage=valid_text(step.stage),
+        model=valid_text(step.model),
+        probability=_probability(step.probability),
+        detail=valid_text(step.detail),
+        latency_ms=_finite(step.latency_ms, "latency_ms of a step"),
+    )
+
+
+def _step_dict(step: Step) -> dict[str, object]:
+    return {
+        "stage": step.stage,
+        "model": step.model,
+        "course": step.course.value,
+        "probability": step.probability,
+        "clear_below": step.clear_below,
+        "flag_from": step.flag_from,
+        "detail": step.detail,
+        "latency_ms": step.latency_ms,
+        "usage": _usage_dict(step.usage),
+    }
+
+
+def _usage_dict(usage: Usage) -> dict[str, object]:
+    return {name: getattr(usage, name) for name in USAGE_FIELDS}
 
 
 def _evidence(match: RuleMatch) -> Evidence:

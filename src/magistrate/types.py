@@ -288,6 +288,44 @@ class Attempt:
     usage: Usage
 
 
+class Course(StrEnum):
+    """What a stage of a cascade made of a case."""
+
+    CLEARED = "cleared"
+    """Decided here: no violation."""
+    FLAGGED = "flagged"
+    """Decided here: a violation."""
+    ESCALATED = "escalated"
+    """Left to the next stage."""
+    AUDITED = "audited"
+    """Would have been cleared, and was drawn to be reasoned over anyway."""
+    DENIED = "denied"
+    """Not asked: the budget went elsewhere, and the case was decided by what earlier stages said."""
+    UNDECIDED = "undecided"
+    """The last stage gave no verdict."""
+    REUSED = "reused"
+    """Answered by the verdict on the same, or nearly the same, content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one stage of a cascade did with a case, and why."""
+
+    stage: str
+    model: str
+    course: Course
+    probability: float | None
+    """Of a violation, calibrated where the stage has a calibrator; None where the stage gave none."""
+    clear_below: float | None
+    """The stage clears below this; None where it never clears."""
+    flag_from: float | None
+    """The stage flags from this on; None where it never flags."""
+    detail: str
+    """Why, in words."""
+    latency_ms: float = 0.0
+    usage: Usage = Usage()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
     """Where a verdict comes from: everything that changes it has an identity here."""
@@ -305,6 +343,8 @@ class Trace:
     """The final channel as it came."""
     attempts: tuple[Attempt, ...] = ()
     """All calls in order; empty where a single call answered."""
+    steps: tuple[Step, ...] = ()
+    """What each stage of a cascade did, in order; empty where one judge decided alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from magistrate.types import (
     Abstained,
     Code,
     Content,
+    Course,
     Decided,
     Failed,
     Message,
@@ -33,6 +35,7 @@ from magistrate.types import (
     RuleMatch,
     Severity,
     Span,
+    Step,
     Target,
     Trace,
     Usage,
@@ -319,7 +322,7 @@ def test_a_newer_log_is_refused(place: Path) -> None:
         connection.execute("UPDATE log_version SET version = 99")
     connection.close()
     error = refusal(place)
-    assert "is of version 99, this magistrate knows 1" in error.message
+    assert "is of version 99, this magistrate knows 2" in error.message
     assert "update magistrate" in str(error)
 
 
@@ -373,3 +376,30 @@ def test_the_log_waits_for_a_writer(place: Path) -> None:
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     engine.dispose()
+
+
+def test_a_log_of_before_there_were_steps_is_brought_up_to_date(place: Path) -> None:
+    with DecisionLog(place) as log:
+        log.append([decision("1")])
+    with sqlite3.connect(place) as connection:
+        connection.execute("ALTER TABLE decisions DROP COLUMN steps")
+        connection.execute("UPDATE log_version SET version = 1")
+    connection.close()
+    step = Step(
+        stage="screen",
+        model="m",
+        course=Course.FLAGGED,
+        probability=0.9,
+        clear_below=None,
+        flag_from=0.8,
+        detail=REASON,
+        usage=Usage(calls=1),
+    )
+    verdict = replace(decided(violation=True), trace=replace(trace(), steps=(step,)))
+    with DecisionLog(place) as log:
+        log.append([Decision(row=verdict_row("2", verdict), content=Content.of_text("x"))])
+        assert [logged.row.steps for logged in log.rows(newest_first=False)] == [(), (step,)]
+    with DecisionLog(place, keep_reasoning=False) as log:
+        log.append([Decision(row=verdict_row("3", verdict), content=Content.of_text("x"))])
+        (newest,) = log.rows(limit=1)
+        assert newest.row.steps == (replace(step, detail=""),)

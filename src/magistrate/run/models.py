@@ -31,8 +31,8 @@ def classifier_for(
     """Build the classifier that `model` names; nothing is opened yet.
 
     Args:
-        model: None for the configured default, `embedded`, the folder of an embedded model, a URL ending in /v1, or a
-            name from `[models]`.
+        model: None for the configured default, `embedded`, the folder of an embedded model or of a cascade, a URL
+            ending in /v1, or a name from `[models]`.
         config: The settings.
         model_name: Which model at that URL; None where it serves just one, or the settings say so.
         effort: Overrides the settings.
@@ -43,6 +43,14 @@ def classifier_for(
     Raises:
         UsageError: no such model or dialect, or options that the embedded judge does not take.
     """
+    cascade = cascade_of(model, config)
+    if cascade is not None:
+        if (model_name, effort, dialect, plan, max_calls) != (None,) * 5:
+            raise UsageError(
+                "a cascade says itself how its stages are asked",
+                hint="leave out model name, effort, dialect, plan and calls, or set them in [models]",
+            )
+        return _cascade(cascade, config)
     settings = server_settings(model, config)
     if settings is None:
         if model_name is not None or dialect is not None:
@@ -64,8 +72,11 @@ def batch_shape(model: str | None, config: Config) -> tuple[int, int]:
     """Rows a call and calls under way at once, for a batch.
 
     A server is asked row by row, so that a kill repeats no more calls than were under way; the embedded judge
-    gets small chunks, which cost milliseconds to repeat.
+    gets small chunks, which cost milliseconds to repeat. A cascade gets larger ones: few of their rows reach a server.
     """
+    cascade = cascade_of(model, config)
+    if cascade is not None:
+        return (64, 2)
     settings = server_settings(model, config)
     return (32, 2) if settings is None else (1, settings.concurrency)
 
@@ -83,6 +94,43 @@ def _settings(wanted: str, config: Config) -> ModelConfig:
         hint=f"{meant}known: {', '.join(known)}; or give a URL such as http://127.0.0.1:8000/v1, the folder of an "
         f"embedded model, or add [models.{wanted}] to magistrate.toml",
     )
+
+
+def cascade_of(model: str | None, config: Config) -> Path | None:
+    """The plan's file, where `model` names a cascade: that file, or a folder that holds a `cascade.json`."""
+    wanted = model if model is not None else config.judge.model
+    if wanted is None or "://" in wanted or wanted == EMBEDDED or wanted in config.models:
+        return None
+    from magistrate.classifiers.cascade.file import cascade_file
+
+    return cascade_file(Path(wanted))
+
+
+def _cascade(file: Path, config: Config) -> Classifier:
+    from magistrate.classifiers.cascade.driver import Cascade
+    from magistrate.classifiers.cascade.file import read_plan
+
+    plan = read_plan(file)
+    classifiers = [_stage(stage.model, file, config) for stage in plan.stages]
+    cascade = Cascade(plan, classifiers)
+    if plan.reuse is None:
+        return cascade
+    from magistrate.classifiers.cascade.duplicates import Deduplicated  # loads numpy
+
+    screen = classifiers[0] if len(classifiers) > 1 else None
+    return Deduplicated(cascade, plan.reuse, screen=screen, decide_at=plan.last.flag_from or 0.0)
+
+
+def _stage(model: str, file: Path, config: Config) -> Classifier:
+    """The classifier of one stage; a folder is looked for beside the plan first."""
+    beside = file.parent / model
+    wanted = str(beside) if "://" not in model and model not in config.models and beside.is_dir() else model
+    if cascade_of(wanted, config) is not None:
+        raise UsageError(
+            f"{str(file)!r}: the stage model {model!r} is a cascade itself",
+            hint="name the models of its stages instead",
+        )
+    return classifier_for(wanted, config)
 
 
 @functools.cache
@@ -152,12 +200,14 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
 
 
 def server_settings(model: str | None, config: Config) -> ModelConfig | None:
-    """The settings of the server that `model` names; None for the embedded judge, of the package or of a folder.
+    """The settings of the server that `model` names; None for a cascade, and for the embedded judge, also of a folder.
 
     Raises:
         UsageError: no such model.
     """
     wanted = model if model is not None else config.judge.model
     if wanted is None or wanted == EMBEDDED or (wanted not in config.models and Path(wanted).is_dir()):
+        return None
+    if cascade_of(wanted, config) is not None:
         return None
     return _settings(wanted, config)

@@ -39,6 +39,27 @@ READ_ROWS = 256
 GROUP_ROWS = 8192
 """Rows in a row group of the output: what is held in memory at once."""
 
+_USAGE = pa.struct(
+    [
+        pa.field("input_tokens", pa.int64()),
+        pa.field("output_tokens", pa.int64()),
+        pa.field("reasoning_tokens", pa.int64()),
+        pa.field("calls", pa.int64(), nullable=False),
+    ]
+)
+_STEP = pa.struct(
+    [
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("course", pa.string(), nullable=False),
+        pa.field("probability", pa.float64()),
+        pa.field("clear_below", pa.float64()),
+        pa.field("flag_from", pa.float64()),
+        pa.field("detail", pa.string(), nullable=False),
+        pa.field("latency_ms", pa.float64(), nullable=False),
+        pa.field("usage", _USAGE, nullable=False),
+    ]
+)
 VERDICT_SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
@@ -55,18 +76,7 @@ VERDICT_SCHEMA = pa.schema(
         pa.field("reasoning", pa.string(), nullable=False),
         pa.field("model", pa.string(), nullable=False),
         pa.field("latency_ms", pa.float64(), nullable=False),
-        pa.field(
-            "usage",
-            pa.struct(
-                [
-                    pa.field("input_tokens", pa.int64()),
-                    pa.field("output_tokens", pa.int64()),
-                    pa.field("reasoning_tokens", pa.int64()),
-                    pa.field("calls", pa.int64(), nullable=False),
-                ]
-            ),
-            nullable=False,
-        ),
+        pa.field("usage", _USAGE, nullable=False),
         pa.field("action", pa.string()),
         pa.field("dialect", pa.string(), nullable=False),
         pa.field("detail", pa.string(), nullable=False),
@@ -86,6 +96,7 @@ VERDICT_SCHEMA = pa.schema(
             ),
             nullable=False,
         ),
+        pa.field("steps", pa.list_(_STEP), nullable=False),
     ]
 )
 

@@ -14,7 +14,7 @@ from magistrate.run.source import Format, format_of
 from magistrate.run.text import TextFile
 
 _ABSENT_WHEN_EMPTY = ("code", "violation", "label", "severity", "probability", "action")
-_JSON_CELLS = ("rule_ids", "usage", "evidence")
+_JSON_CELLS = ("rule_ids", "usage", "evidence", "steps")
 _MAX_CELL_CHARS = 1 << 30
 
 

@@ -9,13 +9,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from magistrate.errors import StoreError
-from magistrate.store.schema import METADATA, VERSION, VERSIONS
+from magistrate.store.schema import DECISIONS, METADATA, VERSION, VERSIONS
 
 BUSY_TIMEOUT_S = 30.0
 
@@ -169,6 +169,8 @@ def _check_tables(engine: Engine, url: URL) -> None:
             if not inspect(connection).get_table_names():
                 METADATA.create_all(connection)
                 connection.execute(insert(VERSIONS).values(version=VERSION))
+    if _version(engine) == _BEFORE_STEPS:
+        _add_steps(engine)
     found = _version(engine)
     if found is None:
         raise StoreError(f"{url.database!r} is a database, but not a decision log", hint="set another [log] path")
@@ -177,6 +179,18 @@ def _check_tables(engine: Engine, url: URL) -> None:
             f"the decision log {url.database!r} is of version {found}, this magistrate knows {VERSION}",
             hint="update magistrate, or set another [log] path",
         )
+
+
+_BEFORE_STEPS = 1
+
+
+def _add_steps(engine: Engine) -> None:
+    """From version 1 to 2; two processes may do so at once, and the second then finds it done."""
+    with engine.execution_options(writes=True).begin() as connection:
+        if connection.execute(select(VERSIONS.c.version)).scalar() == _BEFORE_STEPS:
+            kind = DECISIONS.c.steps.type.compile(engine.dialect)
+            connection.execute(text(f"ALTER TABLE {DECISIONS.name} ADD COLUMN steps {kind}"))
+            connection.execute(update(VERSIONS).values(version=VERSION))
 
 
 def _version(engine: Engine) -> int | None:

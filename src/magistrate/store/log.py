@@ -197,7 +197,8 @@ class DecisionLog:
     def _values(self, decision: Decision, stamp: str) -> dict[str, object]:
         row = decision.row
         if not self._keep_reasoning:
-            row = replace(row, rationale="", reasoning="", detail="")
+            steps = tuple(replace(step, detail="") for step in row.steps)
+            row = replace(row, rationale="", reasoning="", detail="", steps=steps)
         values = row.to_dict()
         return {
             **{name: values[name] for name in _PLAIN_FIELDS},
@@ -261,7 +262,8 @@ def _time_text(time: datetime) -> str:
 def _logged(found: RowMapping) -> LoggedDecision:
     usage = {name: found[name] for name in USAGE_FIELDS}
     try:
-        row = VerdictRow.from_dict({**{name: found[name] for name in _PLAIN_FIELDS}, "usage": usage})
+        plain = {name: found[name] for name in _PLAIN_FIELDS}
+        row = VerdictRow.from_dict({**plain, "usage": usage, "steps": found["steps"] or []})
     except InputError as error:
         raise StoreError(
             f"decision {found['log_id']} cannot be read: {error.message}",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-VERSION = 1
-"""Of the tables below; a log of another version is not opened."""
+VERSION = 2
+"""Of the tables below. A log of an earlier version is brought to it when it is opened, one of a later is refused."""
 
 METADATA = MetaData()
 
@@ -43,6 +43,7 @@ DECISIONS = Table(
     Column("answer", Text, nullable=False),
     Column("content_digest", String(71), nullable=False),
     Column("content", JSON(none_as_null=True)),
+    Column("steps", JSON(none_as_null=True)),  # since version 2; null in decisions of before
     Index("decisions_by_time", "time"),
     Index("decisions_by_case", "id"),
     Index("decisions_by_policy", "policy"),

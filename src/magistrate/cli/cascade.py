@@ -1,0 +1,143 @@
+"""`magistrate cascade`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from magistrate.cli.show import plain
+from magistrate.config import Config, find_config, read_config
+from magistrate.errors import UsageError
+from magistrate.row import VerdictRow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+EXIT_ALARM = 1
+
+
+@click.group("cascade", context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Look into cascades: screens first, the reasoner where it pays."""
+
+
+def _source_options(function: Callable[P, R]) -> Callable[P, R]:
+    options = (
+        click.option("--verdicts", type=FILE, help="Output of a batch, or of magistrate log export."),
+        click.option("--log", "log", type=FILE, help="A decision log; default: the one of the settings."),
+        click.option("-p", "--policy", help="Only this policy: its name or digest."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@command.command("explain")
+@click.argument("case_id", metavar="ID")
+@_source_options
+def explain(case_id: str, verdicts: Path | None, log: Path | None, policy: str | None) -> None:
+    """Say why a case was cleared, escalated or decided where it was.
+
+    \b
+    magistrate cascade explain post-7
+    magistrate cascade explain post-7 --verdicts verdicts.jsonl
+    """
+    from magistrate.classifiers.cascade.explain import explain_row
+
+    config = read_config(find_config())
+    found = [row for row in _rows(config, verdicts, log, policy, case_id) if row.id == case_id]
+    if not found:
+        where = "the decision log" if verdicts is None else repr(str(verdicts))
+        raise UsageError(f"no case {case_id!r} in {where}", hint="the id is yours, not the number of the decision")
+    click.echo("\n\n".join(plain(explain_row(row)) for row in found))
+
+
+@command.command("audit")
+@_source_options
+@click.option(
+    "--cascade",
+    "plan_path",
+    type=click.Path(exists=True, path_type=Path),
+    help="The cascade that made the verdicts: its promise, and the scores of its fitting.",
+)
+@click.option(
+    "--confidence", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True
+)
+def audit_command(
+    verdicts: Path | None, log: Path | None, policy: str | None, plan_path: Path | None, confidence: float
+) -> int:
+    """Bound how many violating cases the screens clear, and say whether the traffic has changed.
+
+    The bounds hold at every moment, so look as often as you like.
+
+    \b
+    magistrate cascade audit --verdicts verdicts.jsonl --cascade my-cascade
+
+    Exit status: 0 no alarm, 1 an alarm, 64 bad usage.
+    """
+    from magistrate.classifiers.cascade.audit import audit
+    from magistrate.classifiers.cascade.file import read_plan
+    from magistrate.classifiers.cascade.ledger import Price, ledger_of
+
+    config = read_config(find_config())
+    plan = None if plan_path is None else read_plan(plan_path)
+    rows = [row for row in _rows(config, verdicts, log, policy, None) if row.steps]
+    if not rows:
+        raise UsageError("no cascade decided any of these cases", hint="judge with --model FOLDER of a cascade first")
+    reports = audit(rows, plan, confidence=confidence)
+    for report in reports:
+        click.echo(plain(report.render()) + "\n")
+    prices = {
+        name: Price(
+            input_per_million=price.input_per_million,
+            output_per_million=price.output_per_million,
+            per_hour=price.per_hour,
+        )
+        for name, price in config.prices.items()
+    }
+    click.echo(plain(ledger_of(rows, prices).render()))
+    alarmed = any(report.alarms for report in reports)
+    if alarmed:
+        click.echo(f"\nfit it again:\n{_refit(rows[0].policy, verdicts, plan_path)}")
+    return EXIT_ALARM if alarmed else 0
+
+
+def _refit(policy: str, verdicts: Path | None, plan_path: Path | None) -> str:
+    """The command that chooses stages and thresholds anew."""
+    from magistrate.classifiers.cascade.file import read_plan
+
+    promise = None if plan_path is None else read_plan(plan_path).promise
+    words = ["magistrate", "cascade", "fit", "--policy", f"{policy}.md", "--data", "labelled.jsonl"]
+    if verdicts is not None:
+        words += ["--verdicts", str(verdicts)]
+    if promise is not None:
+        words += ["--recall", f"{promise.recall:g}", "--confidence", f"{promise.confidence:g}"]
+    return shlex.join([*words, "--out", f"{policy}-cascade" if plan_path is None else f"{plan_path}-refitted"])
+
+
+def _rows(
+    config: Config, verdicts: Path | None, log: Path | None, policy: str | None, case_id: str | None
+) -> Iterable[VerdictRow]:
+    """Verdict rows, the oldest first."""
+    if verdicts is not None and log is not None:
+        raise UsageError("--verdicts and --log are given", hint="give one of the two")
+    if verdicts is not None:
+        from magistrate.run.verdicts import read_verdicts
+
+        rows = read_verdicts(verdicts)
+        return (row for row in rows if policy is None or policy in (row.policy, row.policy_digest))
+    return _logged(config.log_path() if log is None else log, policy, case_id)
+
+
+def _logged(path: Path, policy: str | None, case_id: str | None) -> Iterable[VerdictRow]:
+    from magistrate.store.log import DecisionLog, Where  # loads sqlalchemy
+
+    if not path.exists():
+        raise UsageError(f"there is no decision log at {str(path)!r}", hint="give --verdicts FILE or --log FILE")
+    with DecisionLog(path) as log:
+        for logged in log.rows(Where(policy=policy, case_id=case_id), newest_first=False):
+            yield logged.row
