@@ -11,13 +11,15 @@ from magistrate.classifiers.cascade.signals import Signals
 from magistrate.errors import InputError
 from magistrate.evaluate.metrics import roc_auc
 from magistrate.train.cascade.calibrate import (
+    Sheet,
     cross_fitted,
-    feature_table,
+    feature_sheet,
     fit_calibrator,
     fold_numbers,
     log_loss,
     probabilities,
 )
+from magistrate.types import Code, Failed, Trace
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -33,11 +35,15 @@ def scored(cases: int, *, share: float = 0.2, gap: float = 2.0, seed: int = 0) -
 NAMES = ("screen:a", "screen:b")
 
 
+def sheet(values: Floats, names: tuple[str, ...] = NAMES) -> Sheet:
+    return Sheet(names=names, values=values, reasonings=("",) * len(values))
+
+
 def test_a_fitted_calibrator_says_what_happens() -> None:
     values, truth = scored(4000)
-    fitted = fit_calibrator(NAMES, values, truth)
+    fitted = fit_calibrator(sheet(values), truth)
     unseen, unseen_truth = scored(4000, seed=1)
-    said = probabilities(fitted, unseen)
+    said = probabilities(fitted, sheet(unseen))
     for low, high in ((0.0, 0.1), (0.1, 0.4), (0.4, 1.01)):
         inside = (said >= low) & (said < high)
         assert float(np.mean(said[inside])) == pytest.approx(float(np.mean(unseen_truth[inside])), abs=0.05)
@@ -47,14 +53,14 @@ def test_an_isotonic_map_is_chosen_where_the_logistic_one_is_wrong() -> None:
     generator = np.random.default_rng(0)
     score = generator.uniform(-3, 3, 3000)
     truth = generator.random(3000) < np.where(score > 0, 0.4, 0.02)
-    fitted = fit_calibrator(("screen:a",), score[:, None], truth)
-    plain = fit_calibrator(("screen:a",), score[:, None], truth, isotonic=False)
+    fitted = fit_calibrator(sheet(score[:, None], ("screen:a",)), truth)
+    plain = fit_calibrator(sheet(score[:, None], ("screen:a",)), truth, isotonic=False)
     assert fitted.knots
     assert not plain.knots
     fresh = generator.uniform(-3, 3, 3000)
     happened = generator.random(3000) < np.where(fresh > 0, 0.4, 0.02)
-    assert log_loss(happened, probabilities(fitted, fresh[:, None])) < log_loss(
-        happened, probabilities(plain, fresh[:, None])
+    assert log_loss(happened, probabilities(fitted, sheet(fresh[:, None], ("screen:a",)))) < log_loss(
+        happened, probabilities(plain, sheet(fresh[:, None], ("screen:a",)))
     )
 
 
@@ -62,7 +68,7 @@ def test_the_table_gives_what_the_calibrator_gives_case_by_case() -> None:
     signals = [Signals(None, {"a": float(p)}) for p in np.linspace(0, 1, 23)]
     for knots in ((), ((0.1, 0.0), (0.4, 0.3), (0.8, 1.0))):
         one = Calibrator(("screen:a", "violation"), (0.3, 0.0), (2.0, 1.0), (1.5, 0.2), -0.4, knots)
-        found = probabilities(one, feature_table(one.features, signals))
+        found = probabilities(one, feature_sheet(one.features, signals))
         assert found == pytest.approx([one.probability(s) for s in signals], abs=1e-12)
 
 
@@ -72,7 +78,7 @@ def test_no_case_is_judged_by_a_calibrator_that_saw_it() -> None:
     values = generator.normal(size=(400, 30))
     truth = generator.random(400) < 0.3
     names = tuple(f"screen:{n}" for n in range(30))
-    found = roc_auc(truth, cross_fitted(names, values, truth))
+    found = roc_auc(truth, cross_fitted(sheet(values, names), truth))
     assert found is not None
     assert found < 0.6
 
@@ -106,7 +112,7 @@ def test_folds_have_violating_cases_in_equal_number() -> None:
 def test_too_few_labels_are_refused_with_what_is_missing(positives: int, negatives: int, says: str) -> None:
     truth = np.arange(positives + negatives) < positives
     with pytest.raises(InputError, match=says):
-        fit_calibrator(("screen:a",), np.zeros((truth.size, 1)), truth)
+        fit_calibrator(sheet(np.zeros((truth.size, 1)), ("screen:a",)), truth)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -114,12 +120,41 @@ def test_a_feature_that_is_no_number_is_refused_by_name(bad: float) -> None:
     values, truth = scored(200)
     values[17, 1] = bad
     with pytest.raises(InputError, match=r"feature 'screen:b' is .* for case 17"):
-        fit_calibrator(NAMES, values, truth)
+        fit_calibrator(sheet(values), truth)
 
 
 def test_a_feature_that_never_changes_does_no_harm() -> None:
     values, truth = scored(300)
     values[:, 1] = 4.0
-    fitted = fit_calibrator(NAMES, values, truth)
-    assert np.isfinite(probabilities(fitted, values)).all()
+    fitted = fit_calibrator(sheet(values), truth)
+    assert np.isfinite(probabilities(fitted, sheet(values))).all()
     assert fitted.scales[1] == 1.0
+
+
+def reasoned(reasoning: str) -> Signals:
+    trace = Trace(policy="p", policy_digest="d", model="m", dialect="t", reasoning=reasoning)
+    return Signals(Failed(code=Code.REFUSAL, detail="", trace=trace))
+
+
+def test_words_of_the_reasoning_that_go_with_violations_count_for_them() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.random(400) < 0.3
+    signals = [reasoned(f"The user {'insults' if t and n % 4 else 'greets'} someone.") for n, t in enumerate(truth)]
+    found = feature_sheet(("log_reasoning", "reasoning_words"), signals)
+    fitted = fit_calibrator(found, truth)
+    weights = dict(fitted.words)
+    assert weights["insults"] > 0 > weights["greets"]
+    assert "the" in weights
+    said = probabilities(fitted, found)
+    assert said == pytest.approx([fitted.probability(s) for s in signals], abs=1e-12)
+    assert float(np.mean(said[truth])) > 0.5 > float(np.mean(said[~truth]))
+
+
+def test_words_that_are_noise_do_not_make_a_case_sure() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.random(300) < 0.3
+    vocabulary = ["".join(chr(97 + int(c)) for c in generator.integers(0, 26, 6)) for _ in range(200)]
+    signals = [reasoned(" ".join(generator.choice(vocabulary, 20))) for _ in range(300)]
+    found = roc_auc(truth, cross_fitted(feature_sheet(("reasoning_words",), signals), truth))
+    assert found is not None
+    assert found < 0.62

@@ -7,14 +7,17 @@ rule), and an isotonic map on top where that lowers the log-loss of cases that n
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from magistrate.classifiers.cascade.calibrator import Calibrator
-from magistrate.classifiers.cascade.signals import Signals, feature_values
+from magistrate.classifiers.cascade.signals import Signals, feature_value
+from magistrate.classifiers.cascade.words import WORDS_FEATURE, word_score, words_of
 from magistrate.errors import MissingExtraError
 from magistrate.evaluate.metrics import Bools, Floats
 from magistrate.train.cascade.table import FEWEST_OF_A_KIND, Indices, check_labels, check_scores
@@ -25,27 +28,57 @@ if TYPE_CHECKING:
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Inverse strengths of the penalty on weights that are tried, strongest first (scikit-learn's C)."""
 FOLDS = 5
+WORD_CASES = 5
+"""Cases whose reasoning must have a word for it to be weighed."""
+MOST_WORDS = 3000
+WORD_PENALTY = 3.0
+"""Inverse strength for the weights of words; the weight of their sum is fitted again, with that of the other features."""
 
 
-def feature_table(names: Sequence[str], signals: Sequence[Signals]) -> Floats:
-    """(n_cases, n_features): the named features of each case."""
-    return np.array([feature_values(names, one) for one in signals], np.float64).reshape(len(signals), len(names))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sheet:
+    """The features of cases. Invariant: as many columns as names, as many rows as reasonings."""
+
+    names: tuple[str, ...]
+    values: Floats
+    """(n_cases, n_features); 0 in the column of `reasoning_words`, which is computed of the reasonings."""
+    reasonings: tuple[str, ...]
+
+    def take(self, which: Indices) -> Sheet:
+        """The cases at these positions."""
+        return Sheet(
+            names=self.names, values=self.values[which], reasonings=tuple(self.reasonings[n] for n in which.tolist())
+        )
+
+    def with_words(self, scores: Floats) -> Floats:
+        """The values with the column of `reasoning_words` filled in."""
+        filled = self.values.copy()
+        filled[:, self.names.index(WORDS_FEATURE)] = scores
+        return filled
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether `reasoning_words` is among the features."""
+        return WORDS_FEATURE in self.names
+
+
+def feature_sheet(names: Sequence[str], signals: Sequence[Signals]) -> Sheet:
+    """The named features of each case."""
+    rows = [[0.0 if name == WORDS_FEATURE else feature_value(name, one) for name in names] for one in signals]
+    return Sheet(
+        names=tuple(names),
+        values=np.array(rows, np.float64).reshape(len(signals), len(names)),
+        reasonings=tuple("" if one.verdict is None else one.verdict.trace.reasoning for one in signals),
+    )
 
 
 def fit_calibrator(
-    names: Sequence[str],
-    values: Floats,
-    truth: Bools,
-    *,
-    groups: Indices | None = None,
-    isotonic: bool = True,
-    seed: int = 0,
+    sheet: Sheet, truth: Bools, *, groups: Indices | None = None, isotonic: bool = True, seed: int = 0
 ) -> Calibrator:
     """Fit a calibrator; penalty and shape are chosen by log-loss on inner folds.
 
     Args:
-        names: Of the features.
-        values: (n_cases, n_features), finite.
+        sheet: Features, all finite.
         truth: (n_cases,).
         groups: (n_cases,) numbers of what must not be on two sides of a fold (the same content); None for none.
         isotonic: Whether an isotonic map on top may be chosen.
@@ -56,36 +89,36 @@ def fit_calibrator(
         MissingExtraError: scikit-learn is not installed.
     """
     check_labels(truth, fewest=FEWEST_OF_A_KIND)
-    for number, name in enumerate(names):
-        check_scores(values[:, number], f"feature {name!r}", lowest=-np.inf, highest=np.inf)
+    for number, name in enumerate(sheet.names):
+        check_scores(sheet.values[:, number], f"feature {name!r}", lowest=-np.inf, highest=np.inf)
     fold = fold_numbers(truth, FOLDS, groups=groups, seed=seed)
+    words: tuple[tuple[str, float], ...] = ()
+    values = sheet.values
+    if sheet.reads_words:
+        words = fit_words(sheet.reasonings, truth)
+        values = sheet.with_words(_unseen_word_scores(sheet.reasonings, truth, fold))
     unseen = {penalty: _out_of_fold(values, truth, fold, penalty) for penalty in PENALTIES}
     penalty = min(PENALTIES, key=lambda one: log_loss(truth, unseen[one]))
     means, scales = _standard(values)
     weights, bias = _logistic(values, truth, penalty)
     return Calibrator(
-        features=tuple(names),
+        features=sheet.names,
         means=tuple(means.tolist()),
         scales=tuple(scales.tolist()),
         weights=tuple(weights.tolist()),
         bias=bias,
         knots=_knots_that_pay(unseen[penalty], truth, fold) if isotonic else (),
+        words=words,
     )
 
 
 def cross_fitted(
-    names: Sequence[str],
-    values: Floats,
-    truth: Bools,
-    *,
-    groups: Indices | None = None,
-    isotonic: bool = True,
-    seed: int = 0,
+    sheet: Sheet, truth: Bools, *, groups: Indices | None = None, isotonic: bool = True, seed: int = 0
 ) -> Floats:
     """(n_cases,) probabilities, each by a calibrator that was fitted without its case and its group.
 
     Args:
-        names: As in `fit_calibrator`, and so are the others.
+        sheet: As in `fit_calibrator`, and so are the others.
 
     Raises:
         InputError: as `fit_calibrator`; a fold leaves four fifths of the cases of each kind, which must be enough.
@@ -93,15 +126,54 @@ def cross_fitted(
     found = np.empty(truth.size)
     fold = fold_numbers(truth, FOLDS, groups=groups, seed=seed + 1)
     for one in range(FOLDS):
-        out = fold == one
-        inner = None if groups is None else groups[~out]
-        fitted = fit_calibrator(names, values[~out], truth[~out], groups=inner, isotonic=isotonic, seed=seed)
-        found[out] = probabilities(fitted, values[out])
+        inside, out = np.flatnonzero(fold != one), np.flatnonzero(fold == one)
+        inner = None if groups is None else groups[inside]
+        fitted = fit_calibrator(sheet.take(inside), truth[inside], groups=inner, isotonic=isotonic, seed=seed)
+        found[out] = probabilities(fitted, sheet.take(out))
     return found
 
 
-def probabilities(calibrator: Calibrator, values: Floats) -> Floats:
-    """What `Calibrator.probability` gives, for a table (n_cases, n_features) at once."""
+def fit_words(reasonings: Sequence[str], truth: Bools) -> tuple[tuple[str, float], ...]:
+    """Weights of the words of reasonings, the most usual words, in order of the alphabet; both classes count alike."""
+    found = [words_of(reasoning) for reasoning in reasonings]
+    usual = [word for word, cases in Counter(w for words in found for w in words).most_common() if cases >= WORD_CASES]
+    chosen = sorted(usual[:MOST_WORDS])
+    if not chosen:
+        return ()
+    place = {word: number for number, word in enumerate(chosen)}
+    rows = [[place[word] for word in words if word in place] for words in found]
+    table = _sparse().csr_matrix(
+        (
+            np.concatenate([np.full(len(row), max(len(row), 1) ** -0.5) for row in rows]),
+            np.concatenate([np.array(row, np.int64) for row in rows]),
+            np.cumsum([0, *(len(row) for row in rows)]),
+        ),
+        shape=(len(rows), len(chosen)),
+    )
+    model = _sklearn("sklearn.linear_model").LogisticRegression(
+        C=WORD_PENALTY, class_weight="balanced", solver="liblinear", max_iter=200
+    )
+    model.fit(table, truth)
+    return tuple(zip(chosen, np.round(model.coef_[0], 4).tolist(), strict=True))
+
+
+def _unseen_word_scores(reasonings: Sequence[str], truth: Bools, fold: Indices) -> Floats:
+    """(n_cases,), each by weights that were fitted without its fold."""
+    scores = np.empty(truth.size)
+    for one in range(FOLDS):
+        inside = np.flatnonzero(fold != one)
+        weights = dict(fit_words([reasonings[n] for n in inside.tolist()], truth[inside]))
+        for n in np.flatnonzero(fold == one).tolist():
+            scores[n] = word_score(weights, reasonings[n])
+    return scores
+
+
+def probabilities(calibrator: Calibrator, sheet: Sheet) -> Floats:
+    """(n_cases,): what `Calibrator.probability` gives, for all cases at once."""
+    values = sheet.values
+    if sheet.reads_words:
+        weights = dict(calibrator.words)
+        values = sheet.with_words(np.array([word_score(weights, one) for one in sheet.reasonings], np.float64))
     scaled = (values - np.array(calibrator.means)) / np.array(calibrator.scales)
     score = np.clip(scaled @ np.array(calibrator.weights) + calibrator.bias, -700, 700)
     plain: Floats = 1 / (1 + np.exp(-score))
@@ -177,6 +249,10 @@ def _isotonic(probability: Floats, truth: Bools) -> tuple[tuple[float, float], .
         for x, y in zip(model.X_thresholds_, np.clip(model.y_thresholds_, least, 1 - least), strict=True)
     ]
     return (*found[:1], *(later for earlier, later in pairwise(found) if later[0] > earlier[0]))
+
+
+def _sparse() -> ModuleType:
+    return _sklearn("scipy.sparse")
 
 
 def _sklearn(module: str) -> ModuleType:
