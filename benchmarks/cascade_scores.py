@@ -1,4 +1,4 @@
-"""What our screens say of recorded items: the embedded judge under several policies, and linear heads on its encoder.
+"""What our screens say of recorded items: the embedded judge under related policies, and linear heads.
 
 Everything is kept in `build/cascade/`, by the digest of the model and of the text, and added to as it is made: a run
 that is stopped goes on where it was. No text of ToxicChat trains a screen: the heads are fitted on the bundles in
@@ -25,11 +25,11 @@ from magistrate.classifiers.clause_matcher import DIALECT, ClauseMatcher
 from magistrate.digest import bytes_digest, text_digest
 from magistrate.encoders.minilm import MiniLmEncoder
 from magistrate.policy.model import Policy
-from magistrate.policy.starter import read_starter
-from magistrate.types import Content, Failed, Message, Role, Target, Verdict
+from magistrate.types import Content, Failed, Verdict
 
 BUILD = Path("build") / "cascade"
-STARTERS = ("harassment", "hate", "sexual_content", "jailbreak_injection", "graphic_violence", "dangerous_instructions")
+PANEL = ("openai_moderation_any", "jigsaw_toxicity", "harmreq_any")
+"""Policies of ../shared/data that are near to toxicity; none was written for ToxicChat."""
 HEADS = {
     "abuse": ("jigsaw_toxicity", "surge_toxicity", "olid_offensive", "davidson_offensive"),
     "requests": ("harmreq_any", "harmreq_sexual", "jailbreak_attempt", "topic_not_banking"),
@@ -70,22 +70,18 @@ class Kept:
         return np.array([self._rows[key] for key in keys], np.float64)
 
 
-def judge_scores(texts: Sequence[str], replies: Sequence[str] | None, policies: Mapping[str, Policy]) -> Floats:
-    """(n_items, n_policies): logits of the embedded judge, of the messages, or of the replies to them."""
+def judge_scores(texts: Sequence[str], policies: Mapping[str, Policy]) -> Floats:
+    """(n_items, n_policies): logits of the embedded judge."""
     encoder = MiniLmEncoder()
-    where = "reply" if replies is not None else "message"
-    identity = [where, DIALECT, model_digest(encoder), *(policy.digest for policy in policies.values())]
-    kept = Kept(f"judge-{where}", "\n".join(identity))
-    joined = texts if replies is None else [json.dumps(pair) for pair in zip(texts, replies, strict=True)]
+    kept = Kept("judge", "\n".join([DIALECT, model_digest(encoder), *(policy.digest for policy in policies.values())]))
 
     async def judge(chunk: Sequence[str]) -> list[list[float]]:
-        contents = [_content(text) if replies is None else _chat(*json.loads(text)) for text in chunk]
+        contents = [Content.of_text(text[:CHARACTERS] or " ") for text in chunk]
         async with ClauseMatcher(encoder) as judge:
             verdicts = await judge.judge_many([Case(p, content) for content in contents for p in policies.values()])
-        found = [_logit(verdict) for verdict in verdicts]
-        return np.array(found).reshape(len(chunk), len(policies)).tolist()
+        return [[_logit(v) for v in verdicts[at : at + len(policies)]] for at in range(0, len(verdicts), len(policies))]
 
-    return kept.table(joined, lambda chunk: anyio.run(judge, chunk))
+    return kept.table(texts, lambda chunk: anyio.run(judge, chunk))
 
 
 def _logit(verdict: Verdict) -> float:
@@ -94,23 +90,15 @@ def _logit(verdict: Verdict) -> float:
     return 0.0 if known is None else logit(known)
 
 
-def _content(text: str) -> Content:
-    return Content.of_text(text[:CHARACTERS] or " ")
-
-
-def _chat(text: str, reply: str) -> Content:
-    turns = [Message(Role.USER, text[:CHARACTERS] or " "), Message(Role.ASSISTANT, reply[:CHARACTERS] or " ")]
-    return Content.of_chat(turns, Target.ASSISTANT)
-
-
 def model_digest(encoder: MiniLmEncoder) -> str:
     """Name the shipped model by the bytes of its graph."""
     return bytes_digest((encoder.folder.path / "model.int8.onnx").read_bytes())
 
 
-def related_policies() -> dict[str, Policy]:
-    """Starter policies that are near to toxicity, by name."""
-    return {name: read_starter(name) for name in STARTERS}
+def panel_policies(own: Mapping[str, Policy], data: Path) -> dict[str, Policy]:
+    """The policies that the embedded judge is asked about: the recorded ones that have several rules, and related ones."""
+    related = {name: Policy.read(data / "policies" / f"{name}.md") for name in PANEL}
+    return {name: policy for name, policy in own.items() if len(policy.rules) > 1} | related
 
 
 @contextmanager

@@ -5,12 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.signals import Signals
 from magistrate.errors import InputError
 from magistrate.evaluate.metrics import roc_auc
 from magistrate.train.cascade.calibrate import (
+    PENALTIES,
     Sheet,
     cross_fitted,
     feature_sheet,
@@ -36,7 +38,7 @@ NAMES = ("screen:a", "screen:b")
 
 
 def sheet(values: Floats, names: tuple[str, ...] = NAMES) -> Sheet:
-    return Sheet(names=names, values=values, reasonings=("",) * len(values))
+    return Sheet(names=names, values=values, words=(frozenset(),) * len(values))
 
 
 def test_a_fitted_calibrator_says_what_happens() -> None:
@@ -47,6 +49,17 @@ def test_a_fitted_calibrator_says_what_happens() -> None:
     for low, high in ((0.0, 0.1), (0.1, 0.4), (0.4, 1.01)):
         inside = (said >= low) & (said < high)
         assert float(np.mean(said[inside])) == pytest.approx(float(np.mean(unseen_truth[inside])), abs=0.05)
+
+
+def test_the_weights_are_those_of_scikit_learn() -> None:
+    values, truth = scored(500)
+    fitted = fit_calibrator(sheet(values), truth, isotonic=False)
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    near = min(
+        float(np.max(np.abs(LogisticRegression(C=c, tol=1e-9).fit(scaled, truth).coef_[0] - fitted.weights)))
+        for c in PENALTIES
+    )
+    assert near < 1e-4
 
 
 def test_an_isotonic_map_is_chosen_where_the_logistic_one_is_wrong() -> None:

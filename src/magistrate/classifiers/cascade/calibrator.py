@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from magistrate.classifiers.cascade.signals import Signals, feature_value
-from magistrate.classifiers.cascade.words import WORDS_FEATURE, word_score
+from magistrate.classifiers.cascade.words import WORDS_FEATURE, word_score, words_of
 
 _STEEPEST = 700.0
 """exp overflows soon after."""
@@ -60,7 +60,9 @@ class Calibrator:
     def _value(self, name: str, signals: Signals) -> float:
         if name != WORDS_FEATURE:
             return feature_value(name, signals)
-        return 0.0 if signals.verdict is None else word_score(dict(self.words), signals.verdict.trace.reasoning)
+        if signals.verdict is None:
+            return 0.0
+        return word_score(dict(self.words), words_of(signals.verdict.trace.reasoning))
 
 
 def _check_knots(knots: tuple[tuple[float, float], ...]) -> None:

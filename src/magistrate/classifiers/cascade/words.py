@@ -21,8 +21,8 @@ def words_of(reasoning: str) -> frozenset[str]:
     return frozenset(_WORD.findall(reasoning[:CHARACTERS].lower()))
 
 
-def word_score(weights: Mapping[str, float], reasoning: str) -> float:
+def word_score(weights: Mapping[str, float], words: frozenset[str]) -> float:
     """Sum of the weights of the known words, over the root of their number, so that length alone adds nothing."""
     # Sorted, so that the sum is the same in every process.
-    known = sorted(weights[word] for word in words_of(reasoning) if word in weights)
+    known = sorted(weights[word] for word in words if word in weights)
     return sum(known) / math.sqrt(len(known)) if known else 0.0
