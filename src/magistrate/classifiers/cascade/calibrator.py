@@ -7,7 +7,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-from magistrate.classifiers.cascade.signals import Signals, feature_values
+from magistrate.classifiers.cascade.signals import Signals, feature_value
+from magistrate.classifiers.cascade.words import WORDS_FEATURE, word_score, words_of
 
 _STEEPEST = 700.0
 """exp overflows soon after."""
@@ -22,13 +23,15 @@ class Calibrator:
     """
 
     features: tuple[str, ...]
-    """Names as in `signals.FEATURES`, or `screen:NAME`."""
+    """Names as in `signals.FEATURES`, `screen:NAME`, or `reasoning_words`, which `words` is for."""
     means: tuple[float, ...]
     scales: tuple[float, ...]
     weights: tuple[float, ...]
     bias: float
     knots: tuple[tuple[float, float], ...] = ()
     """From the probability of the logistic model to the calibrated one; linear between, constant outside."""
+    words: tuple[tuple[str, float], ...] = ()
+    """Words of a reasoning with their weights; the feature `reasoning_words` is computed of them."""
 
     def __post_init__(self) -> None:
         parts = (self.means, self.scales, self.weights)
@@ -38,6 +41,8 @@ class Calibrator:
             raise ValueError("means, scales, weights and bias must be finite")
         if any(scale <= 0 for scale in self.scales):
             raise ValueError(f"scales must be above 0, got {self.scales!r}")
+        if not all(math.isfinite(weight) for _, weight in self.words):
+            raise ValueError("weights of words must be finite")
         if self.knots:
             _check_knots(self.knots)
 
@@ -47,9 +52,17 @@ class Calibrator:
         Raises:
             UsageError: a feature is of a stage whose probability is not in the signals.
         """
-        standardised = zip(feature_values(self.features, signals), self.means, self.scales, self.weights, strict=True)
+        values = [self._value(name, signals) for name in self.features]
+        standardised = zip(values, self.means, self.scales, self.weights, strict=True)
         score = self.bias + sum((value - mean) / scale * weight for value, mean, scale, weight in standardised)
         return _through(self.knots, _logistic(score))
+
+    def _value(self, name: str, signals: Signals) -> float:
+        if name != WORDS_FEATURE:
+            return feature_value(name, signals)
+        if signals.verdict is None:
+            return 0.0
+        return word_score(dict(self.words), words_of(signals.verdict.trace.reasoning))
 
 
 def _check_knots(knots: tuple[tuple[float, float], ...]) -> None:

@@ -32,6 +32,7 @@ class _Calibrator(_Value):
     weights: tuple[Number, ...]
     bias: Number
     knots: tuple[tuple[Number, Number], ...] = ()
+    words: tuple[tuple[Name, Number], ...] = ()
 
 
 class _Stage(_Value):
@@ -163,7 +164,13 @@ def plan_json(plan: CascadePlan) -> str:
 
 def _calibrator_values(c: Calibrator) -> _Calibrator:
     return _Calibrator(
-        features=c.features, means=c.means, scales=c.scales, weights=c.weights, bias=c.bias, knots=c.knots
+        features=c.features,
+        means=c.means,
+        scales=c.scales,
+        weights=c.weights,
+        bias=c.bias,
+        knots=c.knots,
+        words=c.words,
     )
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.signals import FEATURES, SCREEN_PREFIX
+from magistrate.classifiers.cascade.words import WORDS_FEATURE
 from magistrate.digest import Digest, value_digest
 
 MOST_STAGES = 16
@@ -218,10 +219,10 @@ class CascadePlan:
 
 def _check_features(stage: Stage, earlier: list[str]) -> None:
     for feature in () if stage.calibrator is None else stage.calibrator.features:
-        if feature in FEATURES:
+        if feature in FEATURES or feature == WORDS_FEATURE:
             continue
         if not (feature.startswith(SCREEN_PREFIX) and feature.removeprefix(SCREEN_PREFIX) in earlier):
             raise ValueError(
-                f"stage {stage.name!r}: no feature {feature!r}; allowed: {', '.join(FEATURES)}"
+                f"stage {stage.name!r}: no feature {feature!r}; allowed: {', '.join(FEATURES)}, {WORDS_FEATURE}"
                 + "".join(f", {SCREEN_PREFIX}{name}" for name in earlier)
             )

@@ -105,10 +105,15 @@ def feature_values(names: Sequence[str], signals: Signals) -> tuple[float, ...]:
     Raises:
         UsageError: a name that is no feature, or of a stage whose probability is not known.
     """
-    return tuple(_value(name, signals) for name in names)
+    return tuple(feature_value(name, signals) for name in names)
 
 
-def _value(name: str, signals: Signals) -> float:
+def feature_value(name: str, signals: Signals) -> float:
+    """One feature of a case, by its name.
+
+    Raises:
+        UsageError: as `feature_values`.
+    """
     if name.startswith(SCREEN_PREFIX):
         stage = name.removeprefix(SCREEN_PREFIX)
         if stage not in signals.earlier:
