@@ -110,8 +110,8 @@ class PassageHead:
 
     def scores(self, windows: Sequence[States], passages: PreparedPassages) -> Array:
         """Score each passage against each window (tokens, dimensions): (windows, passages)."""
-        read = np.stack([self._read(states, _softmax(states @ passages.query)) for states in windows])
-        near = np.stack([_softmax(self._likeness(states, passages)).T @ states for states in windows])
+        read: Array = np.stack([self._read(states, _softmax(states @ passages.query)) for states in windows])
+        near: Array = np.stack([_softmax(self._likeness(states, passages)).T @ states for states in windows])
         return self._compare(read + near, near, passages)
 
     def piece_scores(
@@ -123,9 +123,12 @@ class PassageHead:
         for row, (start, end) in zip(inside, pieces, strict=True):
             row[start:end] = True
         alike = states @ only.query
-        heads = [_within(alike[:, head], inside) @ states @ self._value[head] for head in range(READ_HEADS)]
-        near = (_within(self._likeness(states, only)[:, 0], inside) @ states)[:, None, :]
-        return self._compare(np.concatenate(heads, axis=1)[:, None, :] + near, near, only)[:, 0]
+        heads: list[Array] = [
+            _within(alike[:, head], inside) @ states @ self._value[head] for head in range(READ_HEADS)
+        ]
+        near: Array = (_within(self._likeness(states, only)[:, 0], inside) @ states)[:, None, :]
+        read: Array = np.concatenate(heads, axis=1)[:, None, :]
+        return self._compare(read + near, near, only)[:, 0]
 
     def _likeness(self, states: States, passages: PreparedPassages) -> Array:
         """Of each token and each passage: (tokens, passages)."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -87,8 +88,7 @@ class Fit:
     @property
     def averaged(self) -> PolicyReader:
         """The moving average of the weights over the steps so far."""
-        module: PolicyReader = self._average.module
-        return module
+        return cast(PolicyReader, self._average.module)  # AveragedModel does not say what it averages
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint, if it has one.
