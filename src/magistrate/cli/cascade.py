@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import click
 
+from magistrate.cli.options import read_policies, target_option
 from magistrate.cli.show import plain
 from magistrate.config import Config, find_config, read_config
 from magistrate.errors import UsageError
 from magistrate.row import VerdictRow
+from magistrate.types import Target
 
 P = ParamSpec("P")
 R = TypeVar("R")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 EXIT_ALARM = 1
 
 
 @click.group("cascade", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Look into cascades: screens first, the reasoner where it pays."""
+    """Fit cascades and look into them: screens first, the reasoner where it pays."""
 
 
 def _source_options(function: Callable[P, R]) -> Callable[P, R]:
@@ -34,6 +38,70 @@ def _source_options(function: Callable[P, R]) -> Callable[P, R]:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+@command.command("fit")
+@click.option("-p", "--policy", "policy_name", required=True, metavar="FILE|NAME", help="The policy to judge by.")
+@click.option("--data", required=True, type=FILE, help="Labelled cases in any form that `magistrate test` reads.")
+@click.option(
+    "-s",
+    "--screen",
+    "screens",
+    multiple=True,
+    metavar="MODEL",
+    help="A screen, as --model takes it; may be given again, in order. Default: embedded.",
+)
+@click.option("-r", "--reasoner", required=True, metavar="MODEL", help="The last stage, as --model takes it.")
+@click.option("--verdicts", type=FILE, help="What the reasoner said of --data before: then it is not asked again.")
+@click.option("--recall", type=SHARE, help="Promise: the screens clear at most the rest of the violating cases.")
+@click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Of the promise.")
+@click.option("--budget", type=click.FloatRange(0, 1), help="In place of a promise: share of cases to reason over.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The cascade's folder.")
+@target_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of how the cases are parted.")
+def fit(
+    policy_name: str,
+    data: Path,
+    screens: tuple[str, ...],
+    reasoner: str,
+    verdicts: Path | None,
+    recall: float | None,
+    confidence: float,
+    budget: float | None,
+    out: Path,
+    target: str | None,
+    seed: int,
+) -> None:
+    """Choose thresholds of screens in front of a reasoner: to keep a promised recall, or within a budget.
+
+    \b
+    magistrate batch labelled.jsonl --policy spam.md --model 20b --out said.jsonl
+    magistrate cascade fit --policy spam.md --data labelled.jsonl --reasoner 20b --verdicts said.jsonl --recall 0.95 \\
+      --out spam-cascade
+    magistrate judge --model spam-cascade --policy spam.md '…'
+
+    The folder has the frontier of cost against F1 and recall, on cases that were not fitted on, as a table and a
+    picture. Needs the extra `fit`.
+    """
+    from magistrate.train.cascade.fit import FitOptions, fit_cascade
+
+    options = FitOptions(
+        policy=read_policies([policy_name])[0],
+        data=data,
+        out=out,
+        config=read_config(find_config()),
+        screens=screens or ("embedded",),
+        reasoner=reasoner,
+        verdicts=verdicts,
+        recall=recall,
+        confidence=confidence,
+        budget=budget,
+        target=Target(target or Target.CHAT),
+        today=datetime.now(UTC).date(),
+        seed=seed,
+    )
+    fit_cascade(options, lambda line: click.echo(plain(line), err=True))
+    click.echo(f"{out}: use it with --model {shlex.quote(str(out))}; what it is worth is in {out / 'frontier.md'}")
 
 
 @command.command("explain")
@@ -102,21 +170,25 @@ def audit_command(
     click.echo(plain(ledger_of(rows, prices).render()))
     alarmed = any(report.alarms for report in reports)
     if alarmed:
-        click.echo(f"\nfit it again:\n{_refit(rows[0].policy, verdicts, plan_path)}")
+        click.echo(f"\nfit it again:\n{_refit(rows[0].policy, plan_path)}")
     return EXIT_ALARM if alarmed else 0
 
 
-def _refit(policy: str, verdicts: Path | None, plan_path: Path | None) -> str:
+def _refit(policy: str, plan_path: Path | None) -> str:
     """The command that chooses stages and thresholds anew."""
     from magistrate.classifiers.cascade.file import read_plan
 
-    promise = None if plan_path is None else read_plan(plan_path).promise
+    plan = None if plan_path is None else read_plan(plan_path)
     words = ["magistrate", "cascade", "fit", "--policy", f"{policy}.md", "--data", "labelled.jsonl"]
-    if verdicts is not None:
-        words += ["--verdicts", str(verdicts)]
-    if promise is not None:
-        words += ["--recall", f"{promise.recall:g}", "--confidence", f"{promise.confidence:g}"]
-    return shlex.join([*words, "--out", f"{policy}-cascade" if plan_path is None else f"{plan_path}-refitted"])
+    if plan is None:
+        return shlex.join([*words, "--reasoner", "MODEL", "--recall", "0.95", "--out", f"{policy}-cascade"])
+    *screens, last = plan.stages
+    words += [word for stage in screens for word in ("--screen", stage.model)] + ["--reasoner", last.model]
+    if plan.promise is not None:
+        words += ["--recall", f"{plan.promise.recall:g}", "--confidence", f"{plan.promise.confidence:g}"]
+    else:
+        words += ["--budget", "0.16"]
+    return shlex.join([*words, "--out", f"{plan_path}-refitted"])
 
 
 def _rows(

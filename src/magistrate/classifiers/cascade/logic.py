@@ -191,15 +191,15 @@ class _Hearing:
 def stage_probability(stage: Stage, verdict: Verdict, known: Mapping[str, float]) -> float | None:
     """What a stage's verdict says of a violation, in [0, 1]; None where it says nothing.
 
-    A screen that gave no probability says nothing: to a later calibrator its feature stands at its mean.
+    A screen that gave no probability says nothing: to a later calibrator its feature stands at its mean. One that
+    abstains with a probability says that much.
     """
-    if isinstance(verdict, Failed):
+    if isinstance(verdict, Failed) or (isinstance(verdict, Abstained) and verdict.probability is None):
         return None
-    if isinstance(verdict, Abstained):
-        # A calibrator is fitted on verdicts that say something: the probability of one that doesn't stays as it is.
-        return verdict.probability if stage.calibrator is None else None
     if stage.calibrator is None:
-        return float(verdict.violation) if verdict.probability is None else verdict.probability
+        if verdict.probability is not None or isinstance(verdict, Abstained):
+            return verdict.probability
+        return float(verdict.violation)
     earlier = dict(known)
     for feature, mean in zip(stage.calibrator.features, stage.calibrator.means, strict=True):
         if feature.startswith(SCREEN_PREFIX):
