@@ -39,6 +39,8 @@ from magistrate.train.cascade.table import CascadeTable
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MODEL = "gpt-oss-safeguard-20b"
 BUDGETS = (0.16, 0.30, 1.0)
+AIM = 0.95
+"""Thresholds are chosen for this part of a budget, so that the mean share on other items is within it."""
 SCREENS = ("panel", "abuse", "requests")
 """Mean logit of the embedded judge over the panel's policies; the two linear heads."""
 SCREEN, REASONER = "screens", "reasoner"
@@ -154,7 +156,7 @@ def fit(one: Recorded, which: Indices, budgets: Sequence[float] = BUDGETS) -> Fi
     return Fitted(
         fit_calibrator(screen_sheet, truth, groups=groups, isotonic=False),
         fit_calibrator(reasoner_sheet, truth, groups=groups, isotonic=False),
-        {budget: choose_for_budget(table, budget) for budget in budgets},
+        {b: choose_for_budget(table, b if b == 1 else AIM * b) for b in budgets},
     )
 
 

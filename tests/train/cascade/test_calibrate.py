@@ -17,6 +17,7 @@ from magistrate.train.cascade.calibrate import (
     cross_fitted,
     feature_sheet,
     fit_calibrator,
+    fit_logistic,
     fold_numbers,
     log_loss,
     probabilities,
@@ -60,6 +61,21 @@ def test_the_weights_are_those_of_scikit_learn() -> None:
         for c in PENALTIES
     )
     assert near < 1e-4
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.003, 0.1, 1.0]), st.floats(0.5, 30))
+def test_the_fit_is_at_the_minimum_even_where_the_classes_are_almost_parted(
+    seed: int, penalty: float, gap: float
+) -> None:
+    values, truth = scored(120, share=0.1, gap=gap, seed=seed)
+    truth[:2] = [True, False]
+    values = np.column_stack([values, values[:, 0] * (values[:, 0] > 1), truth & (np.arange(120) % 9 > 0)])
+    scaled = (values - values.mean(axis=0)) / values.std(axis=0)
+    weights, bias = fit_logistic(values, truth, penalty)
+    surprise = 1 / (1 + np.exp(-(scaled @ weights + bias))) - truth
+    assert float(np.max(np.abs(scaled.T @ surprise + weights / penalty))) < 1e-4
+    assert float(np.sum(surprise)) == pytest.approx(0, abs=1e-4)
 
 
 def test_an_isotonic_map_is_chosen_where_the_logistic_one_is_wrong() -> None:

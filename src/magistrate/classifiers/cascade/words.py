@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 WORDS_FEATURE = "reasoning_words"
 CHARACTERS = 20_000
@@ -17,8 +18,9 @@ _WORD = re.compile(r"[^\W\d_]{2,30}")
 
 
 def words_of(reasoning: str) -> frozenset[str]:
-    """The distinct words, in small letters."""
-    return frozenset(_WORD.findall(reasoning[:CHARACTERS].lower()))
+    """The distinct words and pairs of neighbouring words, in small letters."""
+    words = _WORD.findall(reasoning[:CHARACTERS].lower())
+    return frozenset(words) | {f"{first} {second}" for first, second in pairwise(words)}
 
 
 def word_score(weights: Mapping[str, float], words: frozenset[str]) -> float:

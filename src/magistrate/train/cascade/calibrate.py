@@ -29,9 +29,9 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Inverse strengths of the penalty on weights that are tried, strongest first (scikit-learn's C)."""
 FOLDS = 5
 NEWTON_STEPS = 100
-WORD_CASES = 5
+WORD_CASES = 3
 """Cases whose reasoning must have a word for it to be weighed."""
-MOST_WORDS = 3000
+MOST_WORDS = 6000
 WORD_PENALTY = 3.0
 """Inverse strength for the weights of words; their sum is a feature, weighed again among the others."""
 
@@ -103,7 +103,7 @@ def fit_calibrator(
     unseen = {penalty: _out_of_fold(values, truth, fold, penalty) for penalty in PENALTIES}
     penalty = min(PENALTIES, key=lambda one: log_loss(truth, unseen[one]))
     means, scales = _standard(values)
-    weights, bias = _logistic(values, truth, penalty)
+    weights, bias = fit_logistic(values, truth, penalty)
     return Calibrator(
         features=sheet.names,
         means=tuple(means.tolist()),
@@ -144,10 +144,12 @@ def fit_words(found: Sequence[frozenset[str]], truth: Bools) -> tuple[tuple[str,
     if not chosen:
         return ()
     place = {word: number for number, word in enumerate(chosen)}
+    # Rare words weigh more, as in TF-IDF: the penalty then holds down the usual ones.
+    rarity = np.array([1 + np.log((1 + len(found)) / (1 + counts[word])) for word in chosen])
     rows = [sorted(place[word] for word in words if word in place) for words in found]
     table = _sparse().csr_matrix(
         (
-            np.concatenate([np.full(len(row), max(len(row), 1) ** -0.5) for row in rows]),
+            np.concatenate([rarity[row] / max(len(row), 1) ** 0.5 for row in rows]),
             np.concatenate([np.array(row, np.int64) for row in rows]),
             np.cumsum([0, *(len(row) for row in rows)]),
         ),
@@ -157,7 +159,7 @@ def fit_words(found: Sequence[frozenset[str]], truth: Bools) -> tuple[tuple[str,
         C=WORD_PENALTY, class_weight="balanced", solver="liblinear", max_iter=200
     )
     model.fit(table, truth)
-    return tuple(zip(chosen, np.round(model.coef_[0], 4).tolist(), strict=True))
+    return tuple(zip(chosen, np.round(model.coef_[0] * rarity, 4).tolist(), strict=True))
 
 
 def _unseen_word_scores(words: Sequence[frozenset[str]], truth: Bools, fold: Indices) -> Floats:
@@ -209,7 +211,7 @@ def _standard(values: Floats) -> tuple[Floats, Floats]:
     return values.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)
 
 
-def _logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, float]:
+def fit_logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, float]:
     """Weights of the standardised features and the bias, by Newton's method: far quicker here than a general solver.
 
     Minimises penalty * (sum of log-losses) + |weights|^2 / 2, as scikit-learn's LogisticRegression does.
@@ -219,12 +221,20 @@ def _logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, flo
     ridge = np.append(np.full(values.shape[1], 1 / penalty), 1e-9)
     share = np.count_nonzero(truth) / truth.size
     found = np.append(np.zeros(values.shape[1]), np.log(share / (1 - share)))
+
+    def objective(at: Floats) -> float:
+        score = table @ at
+        return float(np.sum(np.logaddexp(0, score) - truth * score) + ridge @ at**2 / 2)
+
     for _ in range(NEWTON_STEPS):
         said = _sigmoid(table @ found)
         slope = table.T @ (truth - said) - ridge * found
-        curve = (table * (said * (1 - said) + 1e-9)[:, None]).T @ table + np.diag(ridge)
+        curve = (table * (said * (1 - said))[:, None]).T @ table + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
-        found = found + step / max(1.0, float(np.max(np.abs(step))))  # a long step may overshoot
+        now = objective(found)
+        while objective(found + step) > now and float(np.max(np.abs(step))) > 1e-9:
+            step = step / 2  # a whole step overshoots where the classes are almost parted
+        found = found + step
         if float(np.max(np.abs(step))) < 1e-8:
             break
     return found[:-1], float(found[-1])
@@ -240,7 +250,7 @@ def _out_of_fold(values: Floats, truth: Bools, fold: Indices, penalty: float) ->
     for one in range(FOLDS):
         out = fold == one
         means, scales = _standard(values[~out])
-        weights, bias = _logistic(values[~out], truth[~out], penalty)
+        weights, bias = fit_logistic(values[~out], truth[~out], penalty)
         found[out] = _sigmoid((values[out] - means) / scales @ weights + bias)
     return found
 

@@ -22,6 +22,8 @@ GRID = 40
 ROUNDS = 2
 MOST_SEARCHED = 4
 """Of so many screens, all subsets are tried; of more, those of the last ones and all of them."""
+LEAST_GAIN = 0.01
+"""Of F1, for flagging more cases unreasoned: what is less is chance, in samples of the usual size."""
 _JUST_BELOW = 1 - 1e-12
 """Keeps a case that lies on a threshold on its upper side, whatever the rounding."""
 
@@ -159,7 +161,7 @@ def _best_band(screen: Floats, last: Floats, truth: Bools, budget: float) -> _Ba
         hits = whole[start] + flags @ gains
         scores = 2 * hits / (total + start + flags.sum(axis=1))
         top = int(np.argmax(scores))
-        if scores[top] > best + 1e-12:
+        if scores[top] > best + LEAST_GAIN:
             best = float(scores[top])
             found = _Band(_edge(ranked, end), _edge(ranked, start), float(finals[top]))
     return found
