@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import importlib.util
 import json
 import random
@@ -125,9 +126,10 @@ def model2vec(encoder: StaticEncoder) -> Encode | None:
     """model2vec's own reader of the same vectors; None where it is not installed."""
     if importlib.util.find_spec("model2vec") is None:
         return None
-    from model2vec import StaticModel
-
-    model = StaticModel(encoder.table.copy(), load_tokenizer(ASSETS), normalize=True)
+    # Not a type checker's business: it need not be installed.
+    model = importlib.import_module("model2vec").StaticModel(
+        encoder.table.copy(), load_tokenizer(ASSETS), normalize=True
+    )
     return lambda texts: np.asarray(model.encode(list(texts), use_multiprocessing=False), np.float32)
 
 

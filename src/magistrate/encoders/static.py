@@ -141,7 +141,7 @@ class StaticEncoder:
         for first in range(0, len(texts), BLOCK_TEXTS):
             rows = _token_rows(tokenizer, texts[first : first + BLOCK_TEXTS])
             for start, block in _blocks(rows):
-                yield _windows(block, first + start, longest)
+                yield cut_rows(block, first + start, longest)
 
     def vectors(self, windows: Windows) -> tuple[States, NDArray[np.float32]]:
         """The vector of each window, (windows, dimensions), and the length (windows,) that its sum had before."""
@@ -197,7 +197,8 @@ def _blocks(rows: Sequence[list[int]]) -> Iterator[tuple[int, Sequence[list[int]
         yield start, rows[start:]
 
 
-def _windows(rows: Sequence[list[int]], first: int, longest: int | None) -> Windows:
+def cut_rows(rows: Sequence[list[int]], first: int, longest: int | None) -> Windows:
+    """Rows of tokens, none empty, as even windows of at most `longest`; the first row is of text `first`."""
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
     ids = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
     begins = np.cumsum(lengths) - lengths

@@ -214,7 +214,8 @@ def test_settings_that_cannot_be_used_are_refused(folder: Path, changes: dict[st
 )
 def test_heads_that_cannot_be_used_are_refused(folder: Path, changes: dict[str, np.ndarray], said: str) -> None:
     good = {"weights": np.ones(256), "tokens": np.ones(30522), "bias": np.array(0.0)}
-    np.savez_compressed(folder / HEAD, **{**good, **changes})
+    given = {**good, **changes}
+    np.savez_compressed(folder / HEAD, weights=given["weights"], tokens=given["tokens"], bias=given["bias"])
     with pytest.raises(BackendError, match=said):
         TrainedScreen(folder)
 

@@ -10,7 +10,7 @@ from magistrate.encoders.static import Windows
 from magistrate.errors import InputError
 from magistrate.evaluate.metrics import brier_score, roc_auc
 from magistrate.train.screen.curve import CurvePoint, enough_from, learning_curve, sizes
-from magistrate.train.screen.fit import fit_head
+from magistrate.train.screen.fit import Fitted, fit_head
 
 VOCABULARY = 50
 
@@ -28,7 +28,7 @@ def made(texts: int, *, rate: float, tells: float, seed: int = 0) -> tuple[Vecto
     return Vectors(rows, Windows(ids.ravel(), np.arange(2 * texts) * 3, owners)), truth
 
 
-def fitted(vectors: Vectors, truth: np.ndarray, vocabulary: int = VOCABULARY):  # type: ignore[no-untyped-def]
+def fitted(vectors: Vectors, truth: np.ndarray, vocabulary: int = VOCABULARY) -> Fitted:
     return fit_head(vectors, truth, np.arange(truth.size), vocabulary)
 
 

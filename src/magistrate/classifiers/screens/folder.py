@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import pydantic
@@ -17,7 +17,7 @@ from magistrate.digest import Digest, bytes_digest, value_digest
 from magistrate.errors import BackendError
 
 SETTINGS, HEAD, CARD = "screen.json", "head.npz", "SCREEN.md"
-FORM = "screen.v1"
+FORM: Final = "screen.v1"
 LARGEST_FILE = 1_000_000
 """Bytes; a file that is larger is none of ours."""
 LARGEST_HEAD = 4_000_000

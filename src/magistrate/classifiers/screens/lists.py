@@ -1,9 +1,4 @@
-"""Keywords, patterns and hashes as a screen: a hit decides, and names its rule and place; no hit says nothing.
-
-Patterns run on RE2, which pyarrow brings along: its time grows with the length of the text alone, whatever the pattern
-and the text, so that no content can make it hang. Python's `re`, and `regex` up to its timeout, try again and again on
-such a pair.
-"""
+"""Keywords, patterns and hashes as a screen: a hit decides, and names its rule and place; no hit says nothing."""
 
 from __future__ import annotations
 
@@ -174,8 +169,8 @@ def normal_form(text: str) -> str:
 def text_hash(text: str) -> str:
     """What goes into `hashes` for a text.
 
-    >>> text_hash("Buy now")[:20]
-    'sha256:5e6f1e4a2d93f'
+    >>> text_hash("Buy now") == text_hash(" buy  NOW")
+    True
     """
     return "sha256:" + _hashed(text).hex()
 
@@ -258,24 +253,11 @@ def _pattern_hits(file: ListsFile, readings: Sequence[tuple[int, _Reading]]) -> 
     """The first match of each pattern in each reading, with the number of the content."""
     if not readings or not any(one.patterns for one in file.lists):
         return
-    import pyarrow as pa  # RE2 is in it
-    import pyarrow.compute as pc
+    from magistrate.classifiers.screens.patterns import first_matches  # loads pyarrow
 
-    data = [reading.text.encode("utf-8", "replace") for _, reading in readings]
-    texts = pa.array([one.decode("utf-8") for one in data], pa.large_string())
+    texts = [reading.text for _, reading in readings]
     for one in file.lists:
         for pattern in one.patterns:
-            starts = pc.find_substring_regex(texts, pattern).to_pylist()
-            places = [place for place, start in enumerate(starts) if start >= 0]
-            if not places:
-                continue
-            left = pc.replace_substring_regex(texts.take(pa.array(places)), f"(?:{pattern})", "", max_replacements=1)
-            for place, rest in zip(places, pc.binary_length(left).to_pylist(), strict=True):
+            for place, start, end in first_matches(pattern, texts):
                 number, reading = readings[place]
-                start, end = _characters(data[place], starts[place], starts[place] + len(data[place]) - rest)
                 yield number, _hit(one, f"pattern {pattern!r}", reading, start, end)
-
-
-def _characters(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Bytes of UTF-8 as characters."""
-    return len(data[:start].decode("utf-8", "ignore")), len(data[:end].decode("utf-8", "ignore"))

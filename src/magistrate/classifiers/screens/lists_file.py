@@ -113,15 +113,10 @@ def _hash(text: str, place: str) -> bytes:
 
 
 def _check_pattern(pattern: str, place: str) -> None:
-    import pyarrow as pa  # RE2 is in it
-    import pyarrow.compute as pc
+    from magistrate.classifiers.screens.patterns import why_unusable  # loads pyarrow
 
-    try:
-        empty = pc.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
+    why = why_unusable(pattern)
+    if why is not None:
         raise InputError(
-            f"{place}: the pattern {pattern!r} cannot be used: {error}",
-            hint="RE2 reads it, in time that grows with the text alone: no back-references and no look-around",
-        ) from error
-    if empty[0].as_py():
-        raise InputError(f"{place}: the pattern {pattern!r} matches the empty text, so every text", hint="narrow it")
+            f"{place}: the pattern {pattern!r} cannot be used: {why}", hint="write it in the syntax of RE2"
+        )

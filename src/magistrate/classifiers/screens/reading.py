@@ -209,7 +209,8 @@ class StaticReader:
         return found
 
     def _word(self, ids: NDArray[np.int32]) -> str:
-        return "".join(self._words[number].removeprefix("##") for number in ids.tolist())
+        numbers: list[int] = ids.tolist()
+        return "".join(self._words[number].removeprefix("##") for number in numbers)
 
 
 def _loudest(owners: Ints, log_odds: Floats) -> Ints:

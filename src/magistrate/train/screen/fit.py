@@ -157,15 +157,15 @@ def _scores_out_of_fold(
 def _fit(matrix: csr_array, dimensions: int, truth: Bools, strength: float) -> Head:
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=1000)
     model.fit(matrix, truth)
-    weights = model.coef_[0].astype(np.float32)
-    return Head(weights[:dimensions], weights[dimensions:], float(model.intercept_[0]))
+    weights = np.asarray(model.coef_, np.float32)[0]
+    return Head(weights[:dimensions], weights[dimensions:], float(np.asarray(model.intercept_)[0]))
 
 
 def _platt(scores: Floats, truth: Bools) -> tuple[float, float]:
     """Slope and offset of a logistic curve through the scores."""
     model = LogisticRegression(C=1e4, max_iter=1000)
     model.fit(scores[:, None], truth)
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    return float(np.asarray(model.coef_)[0, 0]), float(np.asarray(model.intercept_)[0])
 
 
 def _balanced_loss(scores: Floats, truth: Bools) -> float:
