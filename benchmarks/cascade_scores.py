@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,7 +62,9 @@ class Kept:
         for at in range(0, len(missing), CHUNK):
             chunk = missing[at : at + CHUNK]
             made = make([text for _, text in chunk])
-            rows = {key: [round(float(v), 5) for v in values] for (key, _), values in zip(chunk, made, strict=True)}
+            rows: dict[str, list[float]] = {
+                key: [round(float(v), 5) for v in values] for (key, _), values in zip(chunk, made, strict=True)
+            }
             with self._path.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row) + "\n" for row in rows.items())
             self._rows.update(rows)
@@ -96,13 +98,13 @@ def model_digest(encoder: MiniLmEncoder) -> str:
 
 
 def panel_policies(own: Mapping[str, Policy], data: Path) -> dict[str, Policy]:
-    """The policies that the embedded judge is asked about: the recorded ones that have several rules, and related ones."""
+    """What the embedded judge is asked about: recorded policies that have several rules, and related ones."""
     related = {name: Policy.read(data / "policies" / f"{name}.md") for name in PANEL}
     return {name: policy for name, policy in own.items() if len(policy.rules) > 1} | related
 
 
 @contextmanager
-def _states(name: str) -> Iterator[Callable[[Sequence[str]], Floats]]:
+def _states(name: str) -> Generator[Callable[[Sequence[str]], Floats], None, None]:
     with MiniLmEncoder() as encoder:
         kept = Kept(name, model_digest(encoder))
         yield lambda texts: kept.table(

@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats  # type: ignore[import-untyped]  # scipy ships no types
+from scipy import stats
 
 from magistrate.errors import UsageError
 from magistrate.evaluate.distribution import beta_cumulative, beta_quantile, normal_quantile, student_quantile

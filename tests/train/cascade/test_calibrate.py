@@ -70,7 +70,8 @@ def test_the_fit_is_at_the_minimum_even_where_the_classes_are_almost_parted(
 ) -> None:
     values, truth = scored(120, share=0.1, gap=gap, seed=seed)
     truth[:2] = [True, False]
-    values = np.column_stack([values, values[:, 0] * (values[:, 0] > 1), truth & (np.arange(120) % 9 > 0)])
+    nearly = (truth & (np.arange(120) % 9 > 0)).astype(np.float64)
+    values = np.asarray(np.column_stack([values, values[:, 0] * (values[:, 0] > 1), nearly]), np.float64)
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
     weights, bias = fit_logistic(values, truth, penalty)
     surprise = 1 / (1 + np.exp(-(scaled @ weights + bias))) - truth
