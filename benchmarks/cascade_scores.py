@@ -96,7 +96,7 @@ def model_digest(encoder: MiniLmEncoder) -> str:
 
 
 def panel_policies(own: Mapping[str, Policy], data: Path) -> dict[str, Policy]:
-    """The policies that the embedded judge is asked about: the recorded ones that have several rules, and related ones."""
+    """What the embedded judge is asked about: recorded policies that have several rules, and related ones."""
     related = {name: Policy.read(data / "policies" / f"{name}.md") for name in PANEL}
     return {name: policy for name, policy in own.items() if len(policy.rules) > 1} | related
 
