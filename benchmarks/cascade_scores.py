@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -57,7 +57,7 @@ class Kept:
 
     def table(self, texts: Sequence[str], make: Callable[[Sequence[str]], Sequence[Sequence[float]]]) -> Floats:
         """(n_texts, n_values): kept ones, and what `make` gives of the others, a chunk at a time."""
-        keys = [text_digest(text) for text in texts]
+        keys: list[str] = [text_digest(text) for text in texts]
         missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}.items())
         for at in range(0, len(missing), CHUNK):
             chunk = missing[at : at + CHUNK]
@@ -102,7 +102,7 @@ def panel_policies(own: Mapping[str, Policy], data: Path) -> dict[str, Policy]:
 
 
 @contextmanager
-def _states(name: str) -> Iterator[Callable[[Sequence[str]], Floats]]:
+def _states(name: str) -> Generator[Callable[[Sequence[str]], Floats]]:
     with MiniLmEncoder() as encoder:
         kept = Kept(name, model_digest(encoder))
         yield lambda texts: kept.table(

@@ -70,7 +70,7 @@ def test_the_fit_is_at_the_minimum_even_where_the_classes_are_almost_parted(
 ) -> None:
     values, truth = scored(120, share=0.1, gap=gap, seed=seed)
     truth[:2] = [True, False]
-    values = np.column_stack([values, values[:, 0] * (values[:, 0] > 1), truth & (np.arange(120) % 9 > 0)])
+    values = np.column_stack([values, values[:, 0] * (values[:, 0] > 1), 1.0 * (truth & (np.arange(120) % 9 > 0))])
     scaled = (values - values.mean(axis=0)) / values.std(axis=0)
     weights, bias = fit_logistic(values, truth, penalty)
     surprise = 1 / (1 + np.exp(-(scaled @ weights + bias))) - truth
