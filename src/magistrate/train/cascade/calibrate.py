@@ -184,7 +184,8 @@ def probabilities(calibrator: Calibrator, sheet: Sheet) -> Floats:
     if not calibrator.knots:
         return plain
     x, y = zip(*calibrator.knots, strict=True)
-    return np.interp(plain, x, y).astype(np.float64, copy=False)
+    mapped: Floats = np.interp(plain, x, y)
+    return mapped
 
 
 def fold_numbers(truth: Bools, folds: int, *, groups: Indices | None = None, seed: int = 0) -> Indices:
