@@ -57,7 +57,7 @@ class Kept:
 
     def table(self, texts: Sequence[str], make: Callable[[Sequence[str]], Sequence[Sequence[float]]]) -> Floats:
         """(n_texts, n_values): kept ones, and what `make` gives of the others, a chunk at a time."""
-        keys = [text_digest(text) for text in texts]
+        keys: list[str] = [text_digest(text) for text in texts]
         missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows}.items())
         for at in range(0, len(missing), CHUNK):
             chunk = missing[at : at + CHUNK]

@@ -43,7 +43,10 @@ COMMANDS = {
     "stability": ("magistrate.cli.stability", "Measure how often the same question gets another answer."),
     "data": ("magistrate.cli.data", "List data sets, describe a golden set, or bring one into magistrate's form."),
     "train": ("magistrate.cli.train", "Fit a model from labelled cases."),
-    "cascade": ("magistrate.cli.cascade", "Fit cascades and look into them: screens first, the reasoner where it pays."),
+    "cascade": (
+        "magistrate.cli.cascade",
+        "Fit cascades and look into them: screens first, the reasoner where it pays.",
+    ),
     "export": ("magistrate.cli.export", "Write a policy and its golden set as a task of another harness."),
     "policies": ("magistrate.cli.policies", "List, show or copy the starter policies; check how your own is read."),
     "log": ("magistrate.cli.log", "List, show, export or purge the decision log."),

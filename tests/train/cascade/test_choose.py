@@ -75,6 +75,19 @@ def test_a_tenth_reasoned_over_is_spent_better_than_at_random() -> None:
     assert float(np.mean(unseen.truth[reasoned])) > 3 * float(np.mean(unseen.truth))
 
 
+def test_a_screen_that_parts_the_classes_needs_no_reasoner() -> None:
+    truth = np.arange(400) % 2 == 0
+    table = CascadeTable(
+        stages=("screen", "reasoner"),
+        truth=truth,
+        probabilities=np.column_stack([np.where(truth, 0.9, 0.1), np.full(400, 0.5)]),
+        costs=np.ones((400, 2)),
+    )
+    routes = route(table, choose_for_budget(table, 0.1).thresholds)
+    assert f1_score(truth, routes.flagged) == 1.0
+    assert routes.reasoned == 0
+
+
 @pytest.mark.parametrize("budget", [-0.1, 1.1, float("nan")])
 def test_a_budget_out_of_range_is_refused(budget: float) -> None:
     with pytest.raises(UsageError, match="a budget is a share"):

@@ -146,7 +146,7 @@ def _best_band(screen: Floats, last: Floats, truth: Bools, budget: float) -> _Ba
     """Search bands of the screen's ranks: all that hold at most the budget, and the best final threshold of each."""
     order = np.argsort(-screen, kind="stable")
     ranked, soft = screen[order], _smoothed(truth, last)[order]
-    cuts = _unsplit(ranked, _starts(screen.size, budget))
+    cuts = _unsplit(ranked, _starts(screen.size))
     finals = np.unique(np.quantile(last, np.linspace(0.5, 1, 2 * GRID)))
     total = float(np.sum(soft))
     whole = np.concatenate([[0.0], np.cumsum(soft)])
@@ -173,10 +173,10 @@ def _smoothed(truth: Bools, probability: Floats) -> Floats:
     return 0.5 * truth + 0.5 * np.minimum(1.0, probability * scale)
 
 
-def _starts(cases: int, budget: float) -> list[int]:
-    """How many top cases are flagged unreasoned: none, and up to a tenth of all, in steps."""
-    most = cases if budget == 0 else cases // 5
-    return sorted({0, *np.linspace(0, most, min(most, 2 * GRID) + 1).astype(int).tolist()})
+def _starts(cases: int) -> list[int]:
+    """How many top cases are flagged unreasoned: none, and up to all, in steps that are finer at the top."""
+    fine, coarse = np.linspace(0, cases // 5, GRID + 1), np.linspace(cases // 5, cases, GRID + 1)
+    return sorted(set(np.concatenate([fine, coarse]).astype(int).tolist()))
 
 
 def _unsplit(ranked: Floats, cuts: Sequence[int]) -> list[int]:
