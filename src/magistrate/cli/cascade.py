@@ -26,7 +26,7 @@ EXIT_ALARM = 1
 
 @click.group("cascade", context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Fit cascades and look into them: screens first, the reasoner where it pays."""
+    """Fit cascades and look into them: screens first, a reasoner where it pays."""
 
 
 def _source_options(function: Callable[P, R]) -> Callable[P, R]:

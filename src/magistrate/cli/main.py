@@ -45,7 +45,7 @@ COMMANDS = {
     "train": ("magistrate.cli.train", "Fit a model from labelled cases."),
     "cascade": (
         "magistrate.cli.cascade",
-        "Fit cascades and look into them: screens first, the reasoner where it pays.",
+        "Fit cascades and look into them: screens first, a reasoner where it pays.",
     ),
     "export": ("magistrate.cli.export", "Write a policy and its golden set as a task of another harness."),
     "policies": ("magistrate.cli.policies", "List, show or copy the starter policies; check how your own is read."),
