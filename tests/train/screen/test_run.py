@@ -103,10 +103,13 @@ def comparison(gain: float, low: float, high: float) -> Comparison:
     ],
 )
 def test_advice_claims_no_more_than_the_interval(found: Comparison, begins: str) -> None:
-    assert advice(found, [CurvePoint(labels=50, aucs=(0.9,))])[0].startswith(begins)
+    assert advice(found, [("static screen", [CurvePoint(labels=50, aucs=(0.9,))])])[0].startswith(begins)
 
 
 def test_advice_says_from_how_many_labels_on() -> None:
     points = [CurvePoint(labels=50, aucs=(0.7,)), CurvePoint(labels=100, aucs=(0.85,))]
-    assert advice(comparison(0.1, 0.05, 0.15), points)[1].startswith("From 100 labels on")
-    assert "stays below" in advice(comparison(-0.1, -0.2, -0.05), points[:1])[1]
+    better = [CurvePoint(labels=50, aucs=(0.9,))]
+    said = advice(comparison(0.1, 0.05, 0.15), [("static screen", points), ("encoder screen", better)])
+    assert said[1].startswith("From 100 labels on, the mean static screen")
+    assert said[2].startswith("From 50 labels on, the mean encoder screen")
+    assert "stays below" in advice(comparison(-0.1, -0.2, -0.05), [("static screen", points[:1])])[1]

@@ -174,7 +174,6 @@ def _write(
         [(f"{one.kind} screen", one.probabilities, one.fitted.threshold) for one in ordered],
         [labels.texts[place] for place in fitted_on],
     )
-    points = next(points for name, points in curves if name.startswith(chosen.kind.value))
     screen = _screen(options, chosen, labels.truth[fitted_on])
     write_screen_folder(options.out, screen)
     (options.out / CURVE).write_text(curve_picture(curves, comparison.embedded_auc), encoding="utf-8")
@@ -189,7 +188,7 @@ def _write(
         held_out_violations=int(held_out.truth.sum()),
         comparison=comparison,
         curves=curves,
-        advice=advice(comparison, points),
+        advice=advice(comparison, curves),
         seconds=time.perf_counter() - started,
     )
     (options.out / CARD).write_text(card(facts), encoding="utf-8")
