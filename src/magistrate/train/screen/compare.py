@@ -17,8 +17,8 @@ from magistrate.run.judge import Judge
 from magistrate.train.screen.labels import LabelledText
 from magistrate.types import Abstained, Decided, Verdict
 
-EMBEDDED_CASES = 600
-"""Held-out cases that the embedded judge is asked about: it takes milliseconds for each."""
+COMPARED_CASES = 600
+"""Held-out cases at the most: the embedded judge takes milliseconds for each."""
 EMBEDDED_FITTED = 300
 """Training cases on which the embedded judge's own threshold is chosen, as the screen's is."""
 
@@ -111,11 +111,11 @@ def compare(
 
     Args:
         policy: What the embedded judge reads.
-        held_out: The first `EMBEDDED_CASES` of them are used; they must be in random order.
+        held_out: The first `COMPARED_CASES` of them are used; they must be in random order.
         screens: Name, probabilities of the held-out cases and threshold of each.
         fitted_on: Training cases in random order; the embedded judge's threshold is chosen on some of them.
     """
-    some = _first(held_out, EMBEDDED_CASES)
+    some = _first(held_out, COMPARED_CASES)
     with Judge("embedded") as judge:
         there = _probabilities(judge, policy, fitted_on[:EMBEDDED_FITTED])
         here = _probabilities(judge, policy, some.texts)

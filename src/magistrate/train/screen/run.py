@@ -19,7 +19,7 @@ from magistrate.evaluate.linear import roc_auc
 from magistrate.policy.model import Policy
 from magistrate.train.screen.advice import advice
 from magistrate.train.screen.card import CURVE, CardFacts, card
-from magistrate.train.screen.compare import HeldOut, compare
+from magistrate.train.screen.compare import COMPARED_CASES, HeldOut, compare
 from magistrate.train.screen.curve import CurvePoint, learning_curve
 from magistrate.train.screen.drawing import curve_picture
 from magistrate.train.screen.fit import Fitted, class_folds, fit_head
@@ -147,9 +147,9 @@ def _curve(
 ) -> list[CurvePoint]:
     truth = labels.truth
     said(f"{one.kind} screen: learning curve")
-    return learning_curve(
-        one.vectors, truth[fitted_on], (one.held_out, truth[left_out]), one.vocabulary, seed=seed, said=said
-    )
+    some = np.arange(min(COMPARED_CASES, left_out.size))  # those that the embedded judge is measured on
+    held_out = (one.held_out.of_texts(some), truth[left_out[some]])
+    return learning_curve(one.vectors, truth[fitted_on], held_out, one.vocabulary, seed=seed, said=said)
 
 
 def _write(
