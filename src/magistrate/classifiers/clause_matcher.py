@@ -323,7 +323,7 @@ def _decide(policy: Policy, found: _Findings, trace: Trace) -> Decided:
     deciding = found.deciding()
     return Decided(
         violation=found.violation,
-        label=deciding[0].rule.label if deciding else _first_label(policy, violation=found.violation),
+        label=deciding[0].rule.label if deciding else policy.first_label(violation=found.violation),
         rule_ids=tuple(one.rule.id for one in deciding),
         severity=deciding[0].rule.severity if deciding and found.violation else None,
         probability=found.probability,
@@ -331,7 +331,3 @@ def _decide(policy: Policy, found: _Findings, trace: Trace) -> Decided:
         trace=trace,
         evidence=found.matches(),
     )
-
-
-def _first_label(policy: Policy, *, violation: bool) -> str:
-    return next(label.name for label in policy.labels if label.violation is violation)

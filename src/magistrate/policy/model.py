@@ -145,3 +145,7 @@ class Policy:
         """The label with that name; names compare without case."""
         wanted = name.casefold()
         return next((x for x in self.labels if x.name.casefold() == wanted), None)
+
+    def first_label(self, *, violation: bool) -> str:
+        """The name of the first label of a side; every policy has one of each."""
+        return next(label.name for label in self.labels if label.violation is violation)

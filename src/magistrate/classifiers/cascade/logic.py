@@ -16,7 +16,6 @@ from magistrate.case import Case
 from magistrate.classifiers.cascade.plan import AuditRule, CascadePlan, Stage
 from magistrate.classifiers.cascade.signals import SCREEN_PREFIX, Signals
 from magistrate.digest import Digest
-from magistrate.policy.model import Policy
 from magistrate.row import content_digest
 from magistrate.types import Abstained, Code, Course, Decided, Failed, Step, Trace, Usage, Verdict
 
@@ -240,7 +239,7 @@ def _decided(plan: CascadePlan, case: Case, verdict: Verdict, *, violation: bool
     rationale = f"The stage itself said {said}; its probability in the cascade {plan.name!r}{shown} says otherwise."
     return Decided(
         violation=violation,
-        label=_first_label(case.policy, violation=violation),
+        label=case.policy.first_label(violation=violation),
         rule_ids=(),
         severity=None,
         probability=probability,
@@ -248,10 +247,6 @@ def _decided(plan: CascadePlan, case: Case, verdict: Verdict, *, violation: bool
         trace=verdict.trace,
         evidence=() if isinstance(verdict, Failed) else verdict.evidence,
     )
-
-
-def _first_label(policy: Policy, *, violation: bool) -> str:
-    return next(label.name for label in policy.labels if label.violation is violation)
 
 
 def is_drawn(rule: AuditRule, plan: Digest, case: Case) -> bool:

@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 import anyio.to_thread
-import numpy as np
 
 from magistrate.case import Case
+from magistrate.classifiers.logistic import logistic
 from magistrate.classifiers.screens.folder import FORM, ScreenFolder, ScreenKind, read_screen_folder
 from magistrate.classifiers.screens.reading import TextReader, Words, reader_of
 from magistrate.errors import BackendError
@@ -71,7 +71,7 @@ class TrainedScreen:
         started = time.perf_counter()
         mine = [case for case in cases if case.policy.digest == self._screen.settings.policy_digest]
         heard = self._reader.hear([judged_text(case.content) for case in mine], self._screen.head)
-        chances = 1 / (1 + np.exp(-np.clip(heard.log_odds, -700, 700)))
+        chances = logistic(heard.log_odds)
         each_ms = (time.perf_counter() - started) * 1000 / max(1, len(mine))
         decided = (
             self._decided(case.policy, chance, words, tokens, each_ms)
@@ -89,7 +89,7 @@ class TrainedScreen:
         usage = Usage(input_tokens=tokens or None)
         return Decided(
             violation=violation,
-            label=next(label.name for label in policy.labels if label.violation is violation),
+            label=policy.first_label(violation=violation),
             rule_ids=(),
             severity=None,
             probability=probability,

@@ -18,6 +18,7 @@ import numpy as np
 from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.signals import Signals, feature_value
 from magistrate.classifiers.cascade.words import WORDS_FEATURE, word_score, words_of
+from magistrate.classifiers.logistic import logistic
 from magistrate.errors import MissingExtraError
 from magistrate.evaluate.metrics import Bools, Floats
 from magistrate.train.cascade.table import FEWEST_OF_A_KIND, Indices, check_labels, check_scores
@@ -180,7 +181,7 @@ def probabilities(calibrator: Calibrator, sheet: Sheet) -> Floats:
         weights = dict(calibrator.words)
         values = sheet.with_words(np.array([word_score(weights, one) for one in sheet.words], np.float64))
     scaled = (values - np.array(calibrator.means)) / np.array(calibrator.scales)
-    plain = _sigmoid(scaled @ np.array(calibrator.weights) + calibrator.bias)
+    plain = logistic(scaled @ np.array(calibrator.weights) + calibrator.bias)
     if not calibrator.knots:
         return plain
     x, y = zip(*calibrator.knots, strict=True)
@@ -228,7 +229,7 @@ def fit_logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, 
         return float(np.sum(np.logaddexp(0, score) - truth * score) + ridge @ at**2 / 2)
 
     for _ in range(NEWTON_STEPS):
-        said = _sigmoid(table @ found)
+        said = logistic(table @ found)
         slope = table.T @ (truth - said) - ridge * found
         curve = (table * (said * (1 - said))[:, None]).T @ table + np.diag(ridge)
         step = np.linalg.solve(curve, slope)
@@ -241,18 +242,13 @@ def fit_logistic(values: Floats, truth: Bools, penalty: float) -> tuple[Floats, 
     return found[:-1], float(found[-1])
 
 
-def _sigmoid(score: Floats) -> Floats:
-    said: Floats = 1 / (1 + np.exp(-np.clip(score, -700, 700)))
-    return said
-
-
 def _out_of_fold(values: Floats, truth: Bools, fold: Indices, penalty: float) -> Floats:
     found = np.empty(truth.size)
     for one in range(FOLDS):
         out = fold == one
         means, scales = _standard(values[~out])
         weights, bias = fit_logistic(values[~out], truth[~out], penalty)
-        found[out] = _sigmoid((values[out] - means) / scales @ weights + bias)
+        found[out] = logistic((values[out] - means) / scales @ weights + bias)
     return found
 
 

@@ -11,6 +11,7 @@ import anyio
 import numpy as np
 
 from magistrate.case import Case
+from magistrate.classifiers.cascade.audit import shares_of
 from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.file import FILE_NAME, plan_json
 from magistrate.classifiers.cascade.plan import CascadePlan, Limit, Promise, Reference, Stage
@@ -32,7 +33,6 @@ from magistrate.types import Abstained, Decided, Failed, Target, Trace, Verdict
 
 CHART, TABLE = "frontier.svg", "frontier.md"
 CHUNK = 64
-BINS = 10
 FEWEST_TO_FIT = -(-FEWEST_OF_A_KIND * FOLDS // (FOLDS - 1))
 """Of a kind, in the part that calibrators are fitted on: each fold leaves four fifths of them."""
 
@@ -263,7 +263,6 @@ def _plan(
             cases=promised_on.cases,
             positives=promised_on.positives,
         )
-    counts = np.histogram(table.probabilities[:, 0], bins=BINS, range=(0, 1))[0]
     return CascadePlan(
         name=options.out.name or "cascade",
         policy_digest=options.policy.digest,
@@ -281,7 +280,7 @@ def _plan(
         promise=promise,
         limit=Limit(share=options.budget) if options.budget else None,
         reference=Reference(
-            shares=tuple((counts / counts.sum()).tolist()),
+            shares=shares_of(table.probabilities[:, 0].tolist()),
             cases=table.cases,
             base_rate=float(np.mean(route(table, choice.thresholds).flagged)),
         ),

@@ -11,6 +11,7 @@ from scipy.sparse import csr_array, hstack
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from magistrate.classifiers.logistic import logistic
 from magistrate.classifiers.screens.folder import Head
 from magistrate.classifiers.screens.reading import Vectors
 from magistrate.errors import InputError
@@ -86,7 +87,7 @@ def fit_head(
     head = Head(
         (raw.weights * slope).astype(np.float32), (raw.tokens * slope).astype(np.float32), raw.bias * slope + offset
     )
-    out_of_fold = _logistic(scores[best] * slope + offset)
+    out_of_fold = logistic(scores[best] * slope + offset)
     threshold = best_threshold(truth, out_of_fold)
     kept = min(max(threshold or 0.5, LOWEST_THRESHOLD), HIGHEST_THRESHOLD)
     return Fitted(head, best, kept, out_of_fold)
@@ -171,7 +172,3 @@ def _platt(scores: Floats, truth: Bools) -> tuple[float, float]:
 def _balanced_loss(scores: Floats, truth: Bools) -> float:
     loss = np.logaddexp(0, np.where(truth, -scores, scores))
     return float(loss[truth].mean() + loss[~truth].mean())
-
-
-def _logistic(scores: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-np.clip(scores, -700, 700))), np.float64)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from magistrate.classifiers.logistic import logistic
 from magistrate.classifiers.screens.folder import CARD, ScreenFolder, ScreenKind, ScreenSettings, write_screen_folder
 from magistrate.classifiers.screens.reading import Vectors, reader_of
 from magistrate.evaluate.interval import difference_interval
@@ -62,7 +63,7 @@ class _Trained:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Of the held-out cases."""
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.held_out.log_odds(self.fitted.head), -700, 700))))
+        return logistic(self.held_out.log_odds(self.fitted.head))
 
 
 def train(options: Options, *, said: Said = lambda _: None) -> Path:
