@@ -294,7 +294,11 @@ def random_weights(habits: dict[int, tuple[int, ...]]) -> dict[str, torch.Tensor
     output = draw(VOCABULARY_SIZE, HIDDEN, std=0.25)
     _teach(embedding, output, habits)
     output[max(SPECIAL) + 1 :] = 0  # ids without a text are never said
-    weights = {"model.embed_tokens.weight": embedding, "lm_head.weight": output, "model.norm.weight": torch.ones(HIDDEN)}
+    weights = {
+        "model.embed_tokens.weight": embedding,
+        "lm_head.weight": output,
+        "model.norm.weight": torch.ones(HIDDEN),
+    }
     for layer in range(LAYERS):
         weights |= {f"model.layers.{layer}.{name}": tensor for name, tensor in _layer(draw).items()}
     return {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in weights.items()}
@@ -502,9 +506,7 @@ def _add(writer: Any, name: str, tensor: Any) -> None:
     if not isinstance(tensor, torch.Tensor):
         writer.add_tensor(name, np.ascontiguousarray(tensor), raw_dtype=gguf.GGMLQuantizationType.MXFP4)
     elif name in ("token_embd.weight", "output.weight"):
-        writer.add_tensor(
-            name, tensor.contiguous().view(torch.uint8).numpy(), raw_dtype=gguf.GGMLQuantizationType.BF16
-        )
+        writer.add_tensor(name, tensor.contiguous().view(torch.uint8).numpy(), raw_dtype=gguf.GGMLQuantizationType.BF16)
     else:
         writer.add_tensor(name, tensor.float().contiguous().numpy())
 

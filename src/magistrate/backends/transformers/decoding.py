@@ -117,7 +117,7 @@ class Decoder:
         stops = self._ends | {*prompt.stop_token_ids}
         held = None
         if prompt.form is not None and self._forms is not None:
-            held = self._forms.hold(prompt.form, sorted(stops))
+            held = self._forms.hold(prompt.form, stops)
         return _Row(
             place=place,
             prompt=prompt,
@@ -155,9 +155,7 @@ class Decoder:
         padded = torch.tensor([[0] * pad + [*prompt] for pad, prompt in zip(pads, prompts, strict=True)], device=device)
         pad = torch.tensor(pads, device=device)[:, None]
         places = torch.arange(longest, device=device)[None]
-        batch = _Batch(
-            cache=_new_cache(), seen=(places >= pad).long(), lengths=torch.tensor(lengths, device=device)
-        )
+        batch = _Batch(cache=_new_cache(), seen=(places >= pad).long(), lengths=torch.tensor(lengths, device=device))
         if prefix is not None:
             _spread(prefix, pads, longest - new, batch.cache)
         positions = (places - pad).clamp(min=0)

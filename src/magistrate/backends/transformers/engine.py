@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class TransformersEngine:
             self._loaded = self._read(where)
         except BackendError:
             raise
-        except Exception as error:  # noqa: BLE001 - tokenizers raises plain Exception, others what they like
+        except Exception as error:  # tokenizers raises plain Exception, others what they like
             raise self._unreadable(error) from error
 
     def close(self) -> None:
@@ -139,9 +139,7 @@ class TransformersEngine:
     def decode(self, token_ids: Sequence[int]) -> str:
         """Write tokens as text, special tokens included."""
         return str(
-            self._ready().tokenizer.decode(
-                [*token_ids], skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
+            self._ready().tokenizer.decode([*token_ids], skip_special_tokens=False, clean_up_tokenization_spaces=False)
         )
 
     def generate(self, prompts: Sequence[Prompt]) -> list[Generated]:
@@ -171,8 +169,8 @@ class TransformersEngine:
     def _read(self, where: _Where) -> _Loaded:
         transformers: Any = importlib.import_module("transformers")
         common = {"local_files_only": where.is_local or not self._download, "trust_remote_code": False} | where.file
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where.repository, **common)
         with _no_bars(transformers):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(where.repository, **common)
             model, report = transformers.AutoModelForCausalLM.from_pretrained(
                 where.repository,
                 **common,
@@ -232,7 +230,7 @@ class _Where:
     repository: str
     """A folder, or a repository on the Hub."""
     is_local: bool
-    file: dict[str, str]
+    file: dict[str, str] = field(default_factory=dict[str, str])
     """The GGUF file in it, as an argument."""
 
 
@@ -249,12 +247,12 @@ def _locate(source: str, *, download: bool) -> _Where:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return _Where(str(path), True, {})
+        return _Where(str(path), is_local=True)
     if path.is_file():
-        return _Where(str(path.parent), True, {"gguf_file": path.name})
+        return _Where(str(path.parent), is_local=True, file={"gguf_file": path.name})
     if source.count("/") != 1 or source.startswith((".", "/", "~")) or path.suffix == ".gguf":
         raise BackendError(f"no model at {source!r}", hint="give a folder, a GGUF file, or OWNER/NAME of the Hub")
-    return _Where(source, False, {})
+    return _Where(source, is_local=False)
 
 
 def _device_map(device: str | None) -> str | dict[str, str]:

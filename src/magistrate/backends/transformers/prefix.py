@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def groups(prompts: Sequence[tuple[int, ...]], most: int) -> list[slice]:
     """
     cuts: list[slice] = []
     start = 0
-    steps = [common_length(one, other) for one, other in zip(prompts, prompts[1:], strict=False)]
+    steps = [common_length(one, other) for one, other in itertools.pairwise(prompts)]
     for place in range(1, len(prompts) + 1):
         ends = place == len(prompts) or place - start == most or _parts(steps, start, place)
         if ends:
