@@ -215,10 +215,12 @@ class TransformersEngine:
         first = (str(error).strip().splitlines() or [""])[0][:300]
         if isinstance(error, ImportError):
             hint = "pip install 'magistrate[transformers]' brings all that gpt-oss needs"
+        elif self._source.endswith(".gguf"):
+            hint = "llama.cpp runs every GGUF file, Transformers some: pip install 'magistrate[llamacpp]'"
         elif _is_out_of_memory(error):
             hint = "choose a smaller model or quantisation, or another device"
         else:
-            hint = "needed are config.json, tokenizer.json and *.safetensors, whole, or one GGUF file"
+            hint = "needed are config.json, tokenizer.json and *.safetensors, each of them whole"
         return BackendError(f"cannot load {self._source!r}: {type(error).__name__}: {first}", hint=hint)
 
 
