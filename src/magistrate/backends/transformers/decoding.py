@@ -80,7 +80,9 @@ class _Batch:
 class Decoder:
     """A model that is loaded, and what it remembers of earlier prompts."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, ends: Sequence[int], habits: Habits, forms: Forms | None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, *, ends: Sequence[int], habits: Habits, forms: Forms | None, share: bool
+    ) -> None:
         """Keep the model.
 
         Args:
@@ -89,12 +91,14 @@ class Decoder:
             ends: Tokens that end an answer by the model's own settings.
             habits: How it samples where a prompt says nothing.
             forms: What holds answers to a form; None where nothing can.
+            share: Whether what prompts begin with is computed once.
         """
         self._model = model
         self._tokenizer = tokenizer
         self._ends = frozenset(ends)
         self._habits = habits
         self._forms = forms
+        self._share = share
         self._memory = PrefixMemory()
         # The argument for the cache has a new name since transformers 5.2x; the old one warns.
         names = inspect.signature(model.forward).parameters
@@ -166,7 +170,7 @@ class Decoder:
         """What all prompts begin with, computed, and its length; the last token of each is always left to read."""
         first = prompts[0][:-1]
         shared = first[: min(common_length(first, other[:-1]) for other in prompts)]
-        if len(shared) < LEAST_SHARED:
+        if not self._share or len(shared) < LEAST_SHARED:
             return None, 0
         best, known = self._memory.longest(shared)
         if best is not None and known >= len(shared) - LEAST_SHARED:

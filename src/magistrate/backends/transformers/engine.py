@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +51,7 @@ class TransformersEngine:
         device: str | None = None,
         dtype: str = "auto",
         batch_size: int = 16,
+        share: bool = True,
         download: bool = False,
     ) -> None:
         """Store where the model is; `load` reads it.
@@ -62,6 +63,8 @@ class TransformersEngine:
             device: `cuda`, `cuda:1`, `mps`, `cpu`; None for the best there is, all GPUs where there are several.
             dtype: `auto` for the one the weights are stored in, or `bfloat16`, `float16`, `float32`.
             batch_size: Prompts that are answered at a time. Halved by itself where memory runs out.
+            share: Whether what prompts begin with is computed once; costs memory for the keys and values of up to
+                four policies.
             download: Whether a repository may be fetched; without it, it must be in the Hub's cache already.
         """
         self._source = str(source)
@@ -70,6 +73,7 @@ class TransformersEngine:
         self._device = device
         self._dtype = dtype
         self._batch_size = batch_size
+        self._share = share
         self._download = download
         self._loaded: _Loaded | None = None
 
@@ -199,6 +203,7 @@ class TransformersEngine:
             ends=_ends(model, tokenizer),
             habits=_habits(model.generation_config),
             forms=Forms(tokenizer, config.vocab_size) if can_hold() else None,
+            share=self._share,
         )
         effort = "reasoning_effort" in str(tokenizer.chat_template)
         return _Loaded(model, tokenizer, decoder, self._context(config.max_position_embeddings), effort)
@@ -267,7 +272,7 @@ def _device_map(device: str | None) -> str | dict[str, str]:
 
 
 @contextmanager
-def _no_bars(transformers: Any) -> Iterator[None]:
+def _no_bars(transformers: Any) -> Generator[None]:
     """No progress bars while loading: they would stand in the middle of the caller's output."""
     logging = transformers.utils.logging
     were_on = logging.is_progress_bar_enabled()
