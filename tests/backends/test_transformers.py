@@ -491,7 +491,7 @@ def judge(engine: TransformersEngine, dialects: Sequence[Any]) -> list[list[Verd
             for dialect in dialects:
                 verdicts.append([])
                 for seed in (1, 2):
-                    sampling = Sampling(max_output_tokens=120, seed=seed)
+                    sampling = Sampling(max_output_tokens=80, seed=seed)
                     judge = Reasoner(dialect, backend, sampling=sampling, effort=Effort.LOW, max_attempts=2)
                     verdicts[-1] += await judge.judge_many([Case(SPAM, Content.of_text(text)) for text in TEXTS])
         return verdicts
