@@ -18,6 +18,7 @@ from tests.tiny_safeguard import VOCABULARY, load_script, needs_vocabulary
 
 from magistrate.backends.engine import EngineBackend, EngineError, Generated, Prompt
 from magistrate.backends.transformers import TransformersEngine
+from magistrate.backends.transformers.forms import Forms
 from magistrate.case import Case
 from magistrate.classifiers.reasoner import Reasoner
 from magistrate.dialects.harmony import Harmony, load_encoding
@@ -227,7 +228,6 @@ def formed(engine: TransformersEngine, form: AnswerForm, *, seeds: Sequence[int]
 
 
 def test_words_are_held_and_their_probabilities_are_told(engine: TransformersEngine) -> None:
-    pytest.importorskip("xgrammar", reason="needs the extra `transformers`")
     answers = formed(engine, Choices(("VALID", "INVALID", "INVALID indeed")), seeds=range(16))
     assert {engine.decode(a.token_ids) for a in answers} <= {"VALID", "INVALID", "INVALID indeed"}
     assert len({a.token_ids for a in answers}) > 1
@@ -255,6 +255,23 @@ def test_a_form_that_cannot_be_read_fails_its_batch(engine: TransformersEngine) 
     pytest.importorskip("xgrammar", reason="needs the extra `transformers`")
     with pytest.raises(EngineError, match="cannot be enforced"):
         formed(engine, JsonSchema("{no json"), seeds=[1])
+
+
+def test_a_form_is_never_dropped_in_silence(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xgrammar", None)
+    fresh_forms = Forms(engine._ready().tokenizer, 201_088)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(EngineError, match="only with the package xgrammar"):
+        fresh_forms.hold(SCHEMA, [RETURN])
+
+
+def test_what_is_no_number_is_an_error_and_no_answer(engine: TransformersEngine) -> None:
+    def spoil(module: Any, arguments: Any, output: Any) -> None:
+        output.logits.fill_(float("nan"))
+
+    hook = model_of(engine).register_forward_hook(spoil)
+    with pytest.raises(EngineError, match="no number"):
+        engine.generate([greedy(chat(engine, "hello"))])
+    hook.remove()
 
 
 @pytest.mark.parametrize("tokens", [(), (201_088,), (1, -1)])
@@ -310,6 +327,11 @@ def test_a_chat_is_rendered_by_the_template(engine: TransformersEngine) -> None:
 def test_a_chat_that_the_template_refuses_is_an_engine_error(engine: TransformersEngine) -> None:
     with pytest.raises(EngineError, match="refuses this chat: TemplateError"):
         engine.template([Message(Role.USER, "u"), Message(Role.ASSISTANT, "<|channel|>final<|message|>0")], None)
+
+
+def test_text_that_no_tokenizer_takes_is_an_engine_error(engine: TransformersEngine) -> None:
+    with pytest.raises(EngineError, match="refuses this chat"):
+        chat(engine, "\ud800")
 
 
 # -- loading

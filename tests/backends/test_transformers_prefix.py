@@ -60,7 +60,8 @@ def test_the_memory_finds_the_longest_and_keeps_the_latest() -> None:
     memory.keep(prefix(5, 5))  # pushes out (2, 2), the one used least recently
     assert memory.longest((2, 2))[1] == 0
     assert memory.longest((1, 2, 3, 4)) == (kept[0], 3)
-    memory.keep(prefix(1, 2, 3, 4))  # says all that (1, 2, 3) said
+    memory.keep(prefix(1, 2, 4, 4))  # says most of what (1, 2, 3) said, as another case under the same policy
+    assert memory.longest((1, 2, 3))[1] == 2
     assert memory.longest((3, 3)) == (kept[2], 2)
     memory.clear()
     assert memory.longest((1, 2, 3)) == (None, 0)

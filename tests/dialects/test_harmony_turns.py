@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -108,7 +109,10 @@ def by_template(messages: tuple[Message, ...], effort: Effort | None) -> str:
     def refuse(message: str) -> None:
         raise jinja2.TemplateError(message)
 
-    environment.globals |= {"strftime_now": lambda form: "2026-01-31", "raise_exception": refuse}
+    def today(form: str) -> str:
+        return datetime.date(2026, 1, 31).strftime(form)
+
+    environment.globals |= {"strftime_now": today, "raise_exception": refuse}
     chat = [{"role": message.role.value, "content": message.content} for message in messages]
     extra = {} if effort is None else {"reasoning_effort": effort.value}
     rendered: str = environment.from_string(load_script().TEMPLATE).render(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from magistrate.backends.engine import Generated, Prompt
+from magistrate.backends.engine import EngineError, Generated, Prompt
 from magistrate.backends.transformers.forms import Forms, Held
 from magistrate.backends.transformers.prefix import LEAST_SHARED, Prefix, PrefixMemory, common_length
 from magistrate.backends.transformers.sampling import Habits, pick
@@ -81,7 +81,7 @@ class Decoder:
     """A model that is loaded, and what it remembers of earlier prompts."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, ends: Sequence[int], habits: Habits, forms: Forms | None, share: bool
+        self, model: Any, tokenizer: Any, *, ends: Sequence[int], habits: Habits, forms: Forms, share: bool
     ) -> None:
         """Keep the model.
 
@@ -90,7 +90,7 @@ class Decoder:
             tokenizer: Its tokenizer.
             ends: Tokens that end an answer by the model's own settings.
             habits: How it samples where a prompt says nothing.
-            forms: What holds answers to a form; None where nothing can.
+            forms: What holds answers to a form.
             share: Whether what prompts begin with is computed once.
         """
         self._model = model
@@ -119,16 +119,13 @@ class Decoder:
 
     def _row(self, place: int, prompt: Prompt) -> _Row:
         stops = self._ends | {*prompt.stop_token_ids}
-        held = None
-        if prompt.form is not None and self._forms is not None:
-            held = self._forms.hold(prompt.form, stops)
         return _Row(
             place=place,
             prompt=prompt,
             temperature=self._habits.temperature if prompt.temperature is None else prompt.temperature,
             chances=random.Random(prompt.seed),  # noqa: S311 - sampling, no secret
             stops=stops,
-            held=held,
+            held=None if prompt.form is None else self._forms.hold(prompt.form, stops),
         )
 
     def _decode(self, rows: Sequence[_Row]) -> None:
@@ -236,6 +233,8 @@ class Decoder:
         """Give each row its next token."""
         import torch
 
+        if torch.isnan(logits).any():  # as where float16 overflows: every choice would be a choice of nothing
+            raise EngineError("the model computed what is no number; choose another dtype")
         possible = logits
         if any(row.held for row in rows):
             possible = logits.clone()

@@ -113,6 +113,8 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Give the memory back."""
+        if self._loaded is None:
+            return
         self._loaded = None
         gc.collect()
         torch = importlib.import_module("torch")
@@ -136,9 +138,10 @@ class TransformersEngine:
         jinja2 = importlib.import_module("jinja2")
         try:
             text = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False, **extra)
-        except (jinja2.TemplateError, TypeError, KeyError) as error:  # the last two: a template that expects more
+            return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        # A template that expects other messages raises the second or third; a lone surrogate in a message the last.
+        except (jinja2.TemplateError, TypeError, KeyError, ValueError) as error:
             raise EngineError(f"the model's chat template refuses this chat: {type(error).__name__}") from error
-        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Write tokens as text, special tokens included."""
@@ -202,7 +205,7 @@ class TransformersEngine:
             tokenizer,
             ends=_ends(model, tokenizer),
             habits=_habits(model.generation_config),
-            forms=Forms(tokenizer, config.vocab_size) if can_hold() else None,
+            forms=Forms(tokenizer, config.vocab_size),
             share=self._share,
         )
         effort = "reasoning_effort" in str(tokenizer.chat_template)
@@ -299,7 +302,7 @@ def _habits(config: Any) -> Habits:
     return Habits(
         temperature=temperature if config.do_sample else 0.0,
         top_k=config.top_k or None,
-        top_p=None if top_p is None or top_p >= 1 else float(top_p),
+        top_p=None if top_p is None or top_p >= 1 else max(float(top_p), 1e-6),
     )
 
 

@@ -75,6 +75,8 @@ class Forms:
         try:
             # One way to write it: with free whitespace, a model that is unsure fills its budget with blanks.
             return self._compiler.compile_json_schema(schema, any_whitespace=False)
+        except ImportError as error:
+            raise EngineError("a schema can be enforced only with the package xgrammar") from error
         except (RuntimeError, ValueError) as error:  # what xgrammar raises; its text may quote the schema
             raise EngineError(f"the form of the answer cannot be enforced: {type(error).__name__}") from error
 

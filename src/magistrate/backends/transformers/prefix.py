@@ -37,8 +37,8 @@ class PrefixMemory:
         return best, 0 if best is None else common_length(best.tokens, tokens)
 
     def keep(self, prefix: Prefix) -> None:
-        """Put one in front; what it continues is dropped, and what was used least recently."""
-        others = [kept for kept in self._kept if prefix.tokens[: len(kept.tokens)] != kept.tokens]
+        """Put one in front; dropped is what it mostly says too, as under the same policy, and what is used least."""
+        others = [kept for kept in self._kept if 2 * common_length(kept.tokens, prefix.tokens) < len(kept.tokens)]
         self._kept = [prefix, *others][:_KEPT_AT_MOST]
 
     def use(self, prefix: Prefix) -> None:
