@@ -14,8 +14,6 @@ import pytest
 from tests.dialects.samples import SPAM
 from tests.gguf_models import smollm2, tiny_safeguard
 
-llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra `llamacpp`: make llamacpp")
-
 from magistrate.backends.engine import EngineBackend, EngineError, Generated, Prompt
 from magistrate.backends.llamacpp import LlamaCppEngine
 from magistrate.case import Case
@@ -42,6 +40,7 @@ from magistrate.types import (
 )
 
 pytestmark = pytest.mark.engine
+llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra `llamacpp`: make llamacpp")
 
 POLICY = "Text that sells what nobody asked for is spam. " * 20
 SCHEMA = JsonSchema(
@@ -142,7 +141,8 @@ def test_logits_are_those_of_the_model_alone(tiny: LlamaCppEngine, reference: An
     for prompt, answer in zip(prompts, answers, strict=True):
         reference.reset()
         reference.eval(list(prompt.token_ids))
-        logits = np.array(reference._scores[-1])
+        last = llama_cpp.llama_get_logits_ith(reference.ctx, -1)
+        logits = np.ctypeslib.as_array(last, shape=(reference.n_vocab(),)).copy()
         wanted = np.sort(logits - logits.max() - np.log(np.exp(logits - logits.max()).sum()))[::-1][:5]
         assert [other.logprob for other in answer.logprobs[0]] == pytest.approx(wanted.tolist(), abs=0.15)
 
@@ -156,7 +156,7 @@ def test_most_answers_are_those_of_the_model_alone(tiny: LlamaCppEngine, referen
 
 def test_short_prompts_that_share_nothing_are_answered(tiny: LlamaCppEngine) -> None:
     answers = tiny.generate([greedy((5,), 2), greedy((200_006, 173_781), 2), greedy(tuple(range(1000, 1300)), 2)])
-    assert [len(answer.token_ids) for answer in answers] == [2, 2, 2]
+    assert all(len(answer.token_ids) == 2 or answer.stopped_by is not None for answer in answers)
 
 
 def test_what_prompts_share_is_computed_once_and_kept(tiny: LlamaCppEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +300,7 @@ def test_a_form_that_cannot_be_read_is_an_error_and_the_next_batch_is_answered(
 
 @pytest.mark.parametrize("tokens", [(), (201_088,), (1, -1)])
 def test_what_is_no_token_is_refused(tiny: LlamaCppEngine, tokens: tuple[int, ...]) -> None:
-    with pytest.raises(EngineError, match="empty|no tokens"):
+    with pytest.raises(EngineError, match=r"empty|no tokens"):
         tiny.generate([greedy(tokens)])
 
 

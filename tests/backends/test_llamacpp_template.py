@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("jinja2", reason="needs the extra `llamacpp`")
-
 from magistrate.backends.engine import EngineError
 from magistrate.backends.llamacpp.chat_template import ChatTemplate
 from magistrate.types import Effort, Message, Role
+
+pytest.importorskip("jinja2", reason="needs the extra `llamacpp`")
 
 CHAT = [Message(Role.SYSTEM, "policy"), Message(Role.USER, 'a "ü" <b>')]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+import re
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from magistrate.backends.engine import EngineError
 Logits = npt.NDArray[np.float32]
 """Of one token to come, (vocabulary,)."""
 
+_MARK = re.compile(rb"<[^<>\s]+>")
 _ERROR = 3
 """ggml's level of errors in its log."""
 
@@ -195,13 +197,16 @@ class Weights:
 
     @functools.cached_property
     def controls(self) -> frozenset[int]:
-        """Special tokens, ends included."""
+        """Special tokens, ends included, and what only looks like one."""
+        return frozenset(token for token in range(self.vocabulary_size) if self._is_special(token))
+
+    def _is_special(self, token: int) -> bool:
+        """llama.cpp takes Harmony's marks for text that users defined, so that its programs print them."""
         api, vocabulary = self._api, self._vocabulary
-        return frozenset(
-            token
-            for token in range(self.vocabulary_size)
-            if api.llama_vocab_is_control(vocabulary, token) or api.llama_vocab_is_eog(vocabulary, token)
-        )
+        if api.llama_vocab_is_control(vocabulary, token) or api.llama_vocab_is_eog(vocabulary, token):
+            return True
+        is_defined = api.llama_vocab_get_attr(vocabulary, token) & api.LLAMA_TOKEN_ATTR_USER_DEFINED
+        return bool(is_defined) and _MARK.fullmatch(self._piece(token)) is not None
 
     # -- sequences
 
