@@ -29,8 +29,10 @@ def main() -> None:
     parser.add_argument("--policy-tokens", type=int, default=900)
     parser.add_argument("--output", type=int, default=1, help="tokens an answer")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--way", choices=WAYS, action="append", help="default: all")
     arguments = parser.parse_args()
-    for way, (parallel, share) in WAYS.items():
+    for way in arguments.way or WAYS:
+        parallel, share = WAYS[way]
         engine = LlamaCppEngine(
             arguments.model, context_tokens=8192, threads=arguments.threads, parallel=parallel, share=share
         )

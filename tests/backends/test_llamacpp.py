@@ -61,7 +61,8 @@ CHANNEL, FINAL, MESSAGE, RETURN = 200_005, 17_196, 200_008, 200_002
 
 
 def opened(path: Path, **settings: Any) -> LlamaCppEngine:
-    engine = LlamaCppEngine(path, threads=1, **{"context_tokens": 2048, **settings})
+    every: dict[str, Any] = {"threads": 1, "context_tokens": 2048, **settings}
+    engine = LlamaCppEngine(path, **every)
     engine.load()
     return engine
 
@@ -386,7 +387,8 @@ def test_settings_that_are_refused(tmp_path: Path) -> None:
         LlamaCppEngine(tmp_path).load()
     with pytest.raises(BackendError, match="made for 8192"):
         LlamaCppEngine(smollm2(), context_tokens=8193).load()
-    for setting in ({"parallel": 0}, {"parallel": 65}, {"threads": 0}, {"context_tokens": 0}):
+    settings: list[dict[str, Any]] = [{"parallel": 0}, {"parallel": 65}, {"threads": 0}, {"context_tokens": 0}]
+    for setting in settings:
         with pytest.raises(UsageError, match="must be"):
             LlamaCppEngine("m.gguf", **setting)
 
@@ -410,7 +412,8 @@ class Holding:
         self.name, self.needs, self.parse, self.repair = inner.name, inner.needs, inner.parse, inner.repair
 
     def render(self, policy: Policy, content: Content, *, effort: Effort | None = None) -> Request:
-        return replace(self._inner.render(policy, content, effort=effort), constraint=self._constraint)
+        request: Request = self._inner.render(policy, content, effort=effort)
+        return replace(request, constraint=self._constraint)
 
 
 def judge(engine: LlamaCppEngine, dialect: Any, texts: Sequence[str] = TEXTS) -> list[Verdict]:

@@ -69,21 +69,26 @@ def _environment() -> Any:  # Any: jinja2 is not installed where types are check
     sandbox = importlib.import_module("jinja2.sandbox")
     importlib.import_module("jinja2.ext")
 
-    class Bounded(sandbox.ImmutableSandboxedEnvironment):  # type: ignore[misc]  # a base of type Any
-        intercepted_binops = frozenset({"*", "**", "%"})
-
-        def call_binop(self, context: object, operator: str, left: object, right: object) -> object:
-            if not _is_small(operator, left, right):
-                raise sandbox.SecurityError("a template may not make large values")
-            return super().call_binop(context, operator, left, right)
-
-    environment = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols])
+    environment = sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+    )
+    environment.intercepted_binops = frozenset({"*", "**", "%"})
+    environment.call_binop = _bounded(environment.call_binop)
     environment.globals["raise_exception"] = _refuse
     environment.globals["strftime_now"] = _strftime_now
     environment.filters["tojson"] = _to_json
     for large in ("center", "indent", "wordwrap", "format"):  # make long texts of short ones
         environment.filters[large] = _limited(environment.filters[large])
     return environment
+
+
+def _bounded(original: Any) -> Any:
+    def call_binop(context: object, operator: str, left: object, right: object) -> object:
+        if not _is_small(operator, left, right):
+            raise ValueError("a template may not make large values")
+        return original(context, operator, left, right)
+
+    return call_binop
 
 
 def _is_small(operator: str, left: object, right: object) -> bool:
