@@ -18,7 +18,7 @@ class RayPlace:
     """A Ray cluster."""
 
     host: str | None = None
-    """Of its head; None for the cluster that this machine is in, or one of its own where it is in none."""
+    """Of its head; None for the cluster that `RAY_ADDRESS` names, or one of this machine alone where it is not set."""
     port: int = CLIENT_PORT
 
     @property

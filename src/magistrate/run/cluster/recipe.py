@@ -70,10 +70,10 @@ def recipe_for(
     plan: str | None = None,
     max_calls: int | None = None,
 ) -> Recipe:
-    """Write down how to build what `classifier_for` builds here from the same arguments.
+    """Write down how to build what `classifier_for` builds here from the same arguments, which it has accepted.
 
     Raises:
-        UsageError: no such model, a model that is too large to send, or a cascade whose stages are scattered.
+        UsageError: a model that is too large to send, or a cascade whose stages are scattered.
         InputError: a file of the model cannot be read.
     """
     wanted = model if model is not None else config.judge.model

@@ -20,6 +20,8 @@ from magistrate.run.cluster.recipe import Recipe
 from magistrate.run.cluster.replica import Asked, Ready, Refusal, Replica
 from magistrate.types import Verdict
 
+JOINED = "RAY_ADDRESS"
+"""Ray's own variable: the cluster to join. Ray sets it for the jobs that it runs."""
 STORE_BYTES = 200 << 20
 """Shared memory of a Ray that is started here: blocks of rows and their verdicts pass through it, nothing stays."""
 REACH_S = 5.0
@@ -111,19 +113,17 @@ def _join(ray: Any, place: RayPlace) -> None:
         if place.address is not None:
             _reach(place)
             ray.init(place.address, **quiet)
-            return
-        with suppress(ConnectionError):  # this machine is in no cluster
-            ray.init("auto", **quiet)
-            return
-        ray.init(
-            "local", include_dashboard=False, object_store_memory=STORE_BYTES, _node_ip_address="127.0.0.1", **quiet
-        )
+        elif JOINED in os.environ:
+            ray.init(os.environ[JOINED], **quiet)
+        else:
+            # "auto" would also join what other users run here, and hang where a cluster ended without `ray stop`.
+            ray.init("local", include_dashboard=False, object_store_memory=STORE_BYTES, **quiet)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
-        where = place.address or "this machine's Ray"
+        where = place.address or os.environ.get(JOINED) or "a Ray of its own"
         raise BackendError(
-            f"cannot join {where}: {_first_line(error)}",
-            hint="the head needs `ray start --head`, with the same Python and Ray as here, and `pip install "
-            "'magistrate[ray]'` on each machine",
+            f"cannot join {where}: {_gist(error)}",
+            hint="it needs the same Python and Ray as here, and `pip install 'magistrate[ray]'` on each machine; where "
+            "it asks for a token: RAY_AUTH_MODE=token, and the token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
         ) from error
 
 
@@ -197,7 +197,7 @@ class _RayWorker:
         try:
             return await call()
         except errors.RayTaskError as error:
-            raise RuntimeError(f"a replica broke: {_first_line(error.cause)}") from error
+            raise RuntimeError(f"a replica broke: {_gist(error.cause)}") from error
         except (
             errors.RayActorError,
             errors.WorkerCrashedError,
@@ -205,13 +205,15 @@ class _RayWorker:
             errors.OutOfMemoryError,
             errors.ObjectLostError,
         ) as error:
-            raise WorkerDiedError(_first_line(error)) from error
+            raise WorkerDiedError(_gist(error)) from error
         except (errors.RayError, ConnectionError) as error:
             raise BackendError(
-                f"the Ray cluster does not answer any more: {_first_line(error)}",
+                f"the Ray cluster does not answer any more: {_gist(error)}",
                 hint="give the same command again once it does: what is recorded is not judged again",
             ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+def _gist(error: BaseException) -> str:
+    """The first line of an error, and the last one, where Ray puts the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} {lines[-1]}"
