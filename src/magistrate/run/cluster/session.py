@@ -22,6 +22,8 @@ from magistrate.types import Verdict
 
 JOINED = "RAY_ADDRESS"
 """Ray's own variable: the cluster to join. Ray sets it for the jobs that it runs."""
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own variable, read when it is imported: at 0, a Ray that is started here listens on loopback only."""
 STORE_BYTES = 200 << 20
 """Shared memory of a Ray that is started here: blocks of rows and their verdicts pass through it, nothing stays."""
 REACH_S = 5.0
@@ -96,6 +98,8 @@ def connected(place: RayPlace) -> Generator[Session]:
         BackendError: there is no cluster at that address, or it is of another Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports to Ray's makers, asked for by nobody
+    if place.address is None and JOINED not in os.environ:
+        os.environ.setdefault(LOOPBACK, "0")
     try:
         ray = importlib.import_module("ray")
     except ModuleNotFoundError as error:
