@@ -32,6 +32,8 @@ class Weights:
     """Commit, tag or branch; None for the hub's default."""
     size_bytes: int | None = None
     """Of what an engine loads; None where no source says."""
+    active_bytes: int | None = None
+    """Read for one token: what the active parameters take in this form; None where it was not worked out."""
     engines: tuple[Engine, ...]
     """That read this form; the first is the one to prefer."""
 

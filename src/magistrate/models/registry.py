@@ -27,6 +27,7 @@ class _Weights(_Table):
     file: str | None = None
     revision: str | None = None
     size_bytes: PositiveInt | None = None
+    active_bytes: PositiveInt | None = None
     engines: tuple[Engine, ...]
 
 
