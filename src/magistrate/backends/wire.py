@@ -92,6 +92,7 @@ class _ChatBody(_Wire):
 
 class _ModelEntry(_Wire):
     id: str
+    max_model_len: int | None = None
 
 
 class _ModelsBody(_Wire):
@@ -199,6 +200,15 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return tuple(entry.id for entry in _ModelsBody.model_validate_json(body).data)
     except ValidationError as error:
         raise GarbageError(f"the answer is not a list of models ({_first_fault(error)})") from None
+
+
+def read_contexts(body: bytes) -> dict[str, int]:
+    """Read the same answer: the context of each model that the server tells it of, as vLLM does. Else empty."""
+    try:
+        entries = _ModelsBody.model_validate_json(body).data
+    except ValidationError:
+        return {}
+    return {entry.id: entry.max_model_len for entry in entries if entry.max_model_len and entry.max_model_len > 0}
 
 
 def read_error(body: bytes) -> ServerError:

@@ -64,5 +64,5 @@ def _smallest(profile: Profile) -> str:
     known = [size for weights in profile.weights if (size := size_of(profile, weights)) is not None]
     if not known:
         return "?"
-    size, estimated = min(known)
-    return f"{'~' if estimated else ''}{gigabytes(size)}"
+    smallest, estimated = min(known)
+    return f"{'~' if estimated else ''}{gigabytes(smallest)}"

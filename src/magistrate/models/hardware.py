@@ -174,7 +174,8 @@ def parse_sysctl(text: str) -> Machine | None:
     (recommendedMaxWorkingSetSize: reported as 10.5 of 16 GB and 48 of 64 GB), unless the owner sets the limit. What
     is free is not among the names: a tenth is set aside for the system.
     """
-    fields = dict(re.findall(r"^([\w.]+):[ \t]*(.*?)\s*$", text, re.MULTILINE))
+    found: list[tuple[str, str]] = re.findall(r"^([\w.]+):[ \t]*(.*?)\s*$", text, re.MULTILINE)
+    fields = dict(found)
     memory = _number(fields.get("hw.memsize"))
     chip = fields.get("machdep.cpu.brand_string", "")
     if memory is None or not chip.startswith("Apple"):
@@ -194,7 +195,8 @@ def parse_sysctl(text: str) -> Machine | None:
 
 def parse_meminfo(text: str) -> tuple[int, int] | None:
     """Read `/proc/meminfo`: total and available bytes; None where it does not say."""
-    fields = dict(re.findall(r"^(\w+):\s*(\d+) kB$", text, re.MULTILINE))
+    found: list[tuple[str, str]] = re.findall(r"^(\w+):\s*(\d+) kB$", text, re.MULTILINE)
+    fields = dict(found)
     if "MemTotal" not in fields:
         return None
     total = int(fields["MemTotal"]) * 1024
