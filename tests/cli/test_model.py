@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import Terminal, answering
 
 from magistrate.cli.model import ModelCommands
 from magistrate.models.registry import profiles
@@ -133,3 +135,34 @@ def test_the_line_of_a_subcommand_is_that_of_its_help(magistrate: Terminal, name
     done = magistrate("model", name, "--help")
     assert done.status == 0
     assert line in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("judge", "--policy", "mine.md", "--model", "there", "hello"),
+        ("batch", "posts.jsonl", "--policy", "mine.md", "--model", "there", "--out", "verdicts.jsonl"),
+        ("test", "mine.md", "--model", "there"),
+    ],
+)
+def test_a_policy_that_does_not_fit_stops_a_command_before_the_first_call(
+    magistrate: Terminal, arguments: tuple[str, ...]
+) -> None:
+    asked: list[str] = []
+
+    def answer(content: str) -> str:
+        asked.append(content)
+        return "0"
+
+    Path("mine.md").write_text("# Spam\n\n## Violates\n\n- S1: " + "sells followers " * 400, encoding="utf-8")
+    rows = '{"id": "1", "text": "hello", "violation": false}\n{"id": "2", "text": "buy now", "violation": true}\n'
+    Path("posts.jsonl").write_text(rows, encoding="utf-8")
+    Path("mine.golden.jsonl").write_text(rows, encoding="utf-8")
+    with answering(answer) as url:
+        settings = f'[models.there]\nurl = "{url}"\nmodel = "guard"\ncontext_tokens = 600\n'
+        Path("magistrate.toml").write_text(settings, encoding="utf-8")
+        done = magistrate(*arguments)
+    assert done.status == 64
+    assert "policy 'mine' does not fit" in done.err
+    assert "the context of this server (as the settings say) is 600" in done.err
+    assert asked == []

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from magistrate.backends.channels import split_channels
 from magistrate.types import FinishReason, Request, TokenLogprob, Usage
@@ -92,7 +92,8 @@ class _ChatBody(_Wire):
 
 class _ModelEntry(_Wire):
     id: str
-    max_model_len: int | None = None
+    max_model_len: JsonValue = None
+    """vLLM's; anything else under that name must not spoil the list."""
 
 
 class _ModelsBody(_Wire):
@@ -208,7 +209,8 @@ def read_contexts(body: bytes) -> dict[str, int]:
         entries = _ModelsBody.model_validate_json(body).data
     except ValidationError:
         return {}
-    return {entry.id: entry.max_model_len for entry in entries if entry.max_model_len and entry.max_model_len > 0}
+    lengths = ((entry.id, entry.max_model_len) for entry in entries)
+    return {name: length for name, length in lengths if type(length) is int and length > 0}
 
 
 def read_error(body: bytes) -> ServerError:

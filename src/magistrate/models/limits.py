@@ -85,7 +85,7 @@ def limits_of(url: str, model: str | None, *, context_tokens: int | None = None)
     if profile is not None:
         known = _with_profile(known, profile)
     if context_tokens is not None:
-        known = replace(known, context_tokens=context_tokens, source="the settings")
+        known = replace(known, context_tokens=context_tokens, source="this server (as the settings say)")
     return known
 
 
@@ -288,7 +288,7 @@ class Checked:
         """Tokens left for content; worked out once a policy."""
         key = (policy.name, policy.digest, context)
         if key not in self._rooms:
-            known = self._limits.context_tokens == context and self._limits.source
+            known = self._limits.source if self._limits.context_tokens == context else ""
             self._rooms[key] = check_policy(
                 policy,
                 self._dialect,
