@@ -253,16 +253,23 @@ def test_a_context_that_makes_no_sense_is_not_believed_and_spoils_nothing(said: 
     assert told(serving(said), model=None)[0] is None
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        lambda asked: Answer(b"{}", status=404),
-        lambda asked: Answer(b"not json"),
-        lambda asked: Raw(()),
-        lambda asked: Answer(b"", delay_s=3.0),
-    ],
-    ids=["not found", "no JSON", "cut off", "late"],
-)
+def not_found(asked: Asked) -> Answer | Raw:
+    return Answer(b"{}", status=404)
+
+
+def no_json(asked: Asked) -> Answer | Raw:
+    return Answer(b"not json")
+
+
+def cut_off(asked: Asked) -> Answer | Raw:
+    return Raw(())
+
+
+def late(asked: Asked) -> Answer | Raw:
+    return Answer(b"", delay_s=3.0)
+
+
+@pytest.mark.parametrize("script", [not_found, no_json, cut_off, late])
 def test_a_server_that_does_not_say_it_is_used_all_the_same(script: Script) -> None:
     assert told(script, ask_context=True)[0] is None
 

@@ -78,7 +78,7 @@ class _Table(BaseModel):
 
 @functools.cache
 def _table() -> tuple[_Entry, ...]:
-    text = resources.files(__package__).joinpath("gpus.toml").read_text(encoding="utf-8")
+    text = resources.files("magistrate.models").joinpath("gpus.toml").read_text(encoding="utf-8")
     return _Table.model_validate(tomllib.loads(text)).gpus
 
 

@@ -22,6 +22,7 @@ from magistrate.case import Case
 from magistrate.classifiers.base import Classifier
 from magistrate.dialects.base import Dialect
 from magistrate.dialects.single_token import SingleToken
+from magistrate.dialects.tagged import Tagged
 from magistrate.errors import UsageError
 from magistrate.models.profile import Profile
 from magistrate.models.registry import profile_named
@@ -67,7 +68,7 @@ class _File(BaseModel):
 
 @functools.cache
 def _providers() -> tuple[_Provider, ...]:
-    text = resources.files(__package__).joinpath("providers.toml").read_text(encoding="utf-8")
+    text = resources.files("magistrate.models").joinpath("providers.toml").read_text(encoding="utf-8")
     return _File.model_validate(tomllib.loads(text)).providers
 
 
@@ -145,7 +146,7 @@ def check_sampling(
     Raises:
         UsageError: an effort or a seed that would be ignored, or a longer answer than the model gives.
     """
-    at_once = isinstance(dialect, SingleToken)
+    at_once = isinstance(dialect, SingleToken | Tagged)
     if effort is not None and (at_once or limits.takes_effort is False):
         who = f"dialect {dialect.name!r}" if at_once else limits.source or "this model"
         raise UsageError(

@@ -85,7 +85,7 @@ class _File(_Table):
 @functools.cache
 def profiles() -> tuple[Profile, ...]:
     """All profiles, in the order of the file: the models that the package is made for first."""
-    text = resources.files(__package__).joinpath(_FILE).read_text(encoding="utf-8")
+    text = resources.files("magistrate.models").joinpath(_FILE).read_text(encoding="utf-8")
     return tuple(table.value() for table in _File.model_validate(tomllib.loads(text)).profiles)
 
 

@@ -90,7 +90,7 @@ class _File(BaseModel):
 @functools.cache
 def measurements() -> tuple[Measurement, ...]:
     """All published measurements that ship with the package."""
-    text = resources.files(__package__).joinpath("speeds.toml").read_text(encoding="utf-8")
+    text = resources.files("magistrate.models").joinpath("speeds.toml").read_text(encoding="utf-8")
     return _File.model_validate(tomllib.loads(text)).speeds
 
 
