@@ -24,7 +24,6 @@ from magistrate.evaluate.stability import (
     run_settings,
     stability_report,
 )
-from magistrate.models.limits import Checked
 from magistrate.policy.starter import read_starter
 from magistrate.run.judge import Judge
 from magistrate.types import Completion, Content, FinishReason, Request
@@ -112,7 +111,7 @@ def test_a_url_and_a_configured_default_get_seeds_too() -> None:
 def test_a_judge_can_be_built_for_each_run() -> None:
     for run in range(3):
         name, config = run_settings("http://127.0.0.1:9/v1", Config(), run)
-        assert isinstance(Judge(name, model_name="m", config=config).classifier, Checked)
+        assert isinstance(Judge(name, model_name="m", config=config).classifier, Reasoner)
 
 
 def test_the_embedded_judge_and_unknown_names_keep_their_settings() -> None:

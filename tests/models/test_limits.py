@@ -14,16 +14,15 @@ from magistrate.backends.base import Capabilities
 from magistrate.backends.http import HttpBackend
 from magistrate.backends.scripted import ScriptedBackend
 from magistrate.case import Case
-from magistrate.classifiers.reasoner import Reasoner
 from magistrate.config import Config, ModelConfig
 from magistrate.dialects.registry import dialect_named
 from magistrate.errors import UsageError
 from magistrate.models.limits import (
     LEAST_ANSWER,
-    Checked,
+    CheckedReasoner,
     Limits,
+    check_asked,
     check_policy,
-    check_sampling,
     is_known_service,
     limits_of,
     prompt_tokens,
@@ -31,7 +30,7 @@ from magistrate.models.limits import (
 from magistrate.policy.model import Policy
 from magistrate.policy.starter import read_starter
 from magistrate.run.judge import Judge
-from magistrate.types import Code, Content, Decided, Effort, Failed, Verdict
+from magistrate.types import Code, Content, Decided, Effort, Failed, Sampling, Verdict
 
 SPAM = read_starter("spam")
 RATIONALE = dialect_named("safeguard.rationale.v1")
@@ -111,14 +110,14 @@ def test_what_a_model_does_not_take_is_refused(
 ) -> None:
     settings = {"effort": None, "seed": None, "max_output_tokens": None, **asked}
     with pytest.raises(UsageError) as caught:
-        check_sampling(limits, dialect=dialect_named(dialect), **settings)  # type: ignore[arg-type]  # a table of three
+        check_asked(limits, dialect=dialect_named(dialect), **settings)  # type: ignore[arg-type]  # a table of three
     assert told in str(caught.value)
     assert caught.value.hint
 
 
 def test_what_is_not_known_to_be_ignored_is_let_through() -> None:
-    check_sampling(Limits(), dialect=RATIONALE, effort=Effort.LOW, seed=1, max_output_tokens=10**9)
-    check_sampling(limits_of(LOCAL, "20b"), dialect=RATIONALE, effort=Effort.LOW, seed=1, max_output_tokens=131_072)
+    check_asked(Limits(), dialect=RATIONALE, effort=Effort.LOW, seed=1, max_output_tokens=10**9)
+    check_asked(limits_of(LOCAL, "20b"), dialect=RATIONALE, effort=Effort.LOW, seed=1, max_output_tokens=131_072)
 
 
 def test_a_policy_that_does_not_fit_says_by_how_much() -> None:
@@ -160,12 +159,12 @@ def test_a_longer_policy_is_counted_as_longer() -> None:
     assert long.tokens - short.tokens == pytest.approx(3_000, rel=0.1)
 
 
-def checked(context: int | None, limits: Limits, budget: int | None = 200) -> tuple[Checked, ScriptedBackend]:
+def checked(context: int | None, limits: Limits, budget: int | None = 200) -> tuple[CheckedReasoner, ScriptedBackend]:
     backend = ScriptedBackend(lambda request: "0", capabilities=Capabilities(context_tokens=context))
-    return Checked(Reasoner(BINARY, backend), BINARY, backend, limits, max_output_tokens=budget), backend
+    return CheckedReasoner(BINARY, backend, limits, sampling=Sampling(max_output_tokens=budget)), backend
 
 
-def judge(classifier: Checked, *cases: Case) -> list[Verdict]:
+def judge(classifier: CheckedReasoner, *cases: Case) -> list[Verdict]:
     async def run() -> list[Verdict]:
         async with classifier as opened:
             return await opened.judge_many(cases)
@@ -201,7 +200,7 @@ def test_the_servers_own_word_goes_before_what_was_known() -> None:
     classifier, _ = checked(1_000, Limits(context_tokens=131_072, source="gpt-oss"), budget=2_000)
     with pytest.raises(UsageError, match="the context of this server is 1,000"):
         judge(classifier, case())
-    classifier, backend = checked(131_072, Limits(context_tokens=1_000), budget=2_000)
+    classifier, backend = checked(131_072, Limits(context_tokens=600), budget=500)
     judge(classifier, case())
     assert len(backend.requests) == 1
 
@@ -244,13 +243,13 @@ def test_a_server_says_its_context() -> None:
     assert told(serving(8_192), ask_context=True) == (8_192, ["/v1/models"])
     assert told(serving(8_192)) == (None, []), "only where it is asked for"
     assert told(serving(8_192), ask_context=True, context_tokens=99) == (99, []), "only where it is not given"
-    assert told(serving(8_192), model=None) == (8_192, ["/v1/models"])
+    assert told(serving(8_192), model=None, ask_context=True)[0] == 8_192
 
 
 @pytest.mark.parametrize("said", [None, 0, -1, True, "many", 1.5, {"tokens": 3}])
 def test_a_context_that_makes_no_sense_is_not_believed_and_spoils_nothing(said: object) -> None:
     assert told(serving(said), ask_context=True)[0] is None
-    assert told(serving(said), model=None)[0] is None
+    assert told(serving(said), model=None, ask_context=True)[0] is None
 
 
 def not_found(asked: Asked) -> Answer | Raw:

@@ -133,13 +133,16 @@ class HttpBackend(Openable):
         stack.callback(self._forget_places)
         if not self._asked_model:
             self._model = _only_model(await self.list_models(), self._base_url)
-        elif self._ask_context:
-            await self._learn_context()
+        if self._ask_context:
+            await self._learn_context(self._places)
 
-    async def _learn_context(self) -> None:
+    async def _learn_context(self, places: _Places) -> None:
         """Let the server say its context. One that does not answer is left to the first request."""
-        with anyio.move_on_after(CONTEXT_LIMIT_S), contextlib.suppress(BackendError):
-            await self.list_models()
+        with anyio.move_on_after(CONTEXT_LIMIT_S), contextlib.suppress(httpx.RequestError, GarbageError):
+            async with places.take() as client:
+                reply = await self._exchange(client, "GET", f"{self._base_url}/models", None)
+            if reply.ok:
+                self._told_contexts = read_contexts(reply.body)
 
     def _forget_places(self) -> None:
         self._places = None
@@ -188,7 +191,6 @@ class HttpBackend(Openable):
             if not reply.ok:
                 code, detail = self._read_refusal(reply, None)
                 raise BackendError(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
-            self._told_contexts = read_contexts(reply.body)
             return read_models(reply.body)
         except (httpx.RequestError, TimeoutError) as error:
             code = code_of_error(error)

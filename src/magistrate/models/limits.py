@@ -11,15 +11,13 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, HttpUrl, PositiveInt
 
 from magistrate.backends.base import Backend
 from magistrate.case import Case
-from magistrate.classifiers.base import Classifier
+from magistrate.classifiers.reasoner import Reasoner
 from magistrate.dialects.base import Dialect
 from magistrate.dialects.single_token import SingleToken
 from magistrate.dialects.tagged import Tagged
@@ -28,7 +26,7 @@ from magistrate.models.profile import Profile
 from magistrate.models.registry import profile_named
 from magistrate.policy.model import Policy
 from magistrate.policy.tokens import TokenCount, count_tokens, estimate_tokens
-from magistrate.types import Code, Content, Effort, Failed, Trace, Usage, Verdict
+from magistrate.types import Code, Content, Effort, Failed, Sampling, Trace, Usage, Verdict
 
 LEAST_ANSWER = 256
 """Tokens that are kept for an answer where nothing says how long it may be: a short verdict with little reasoning."""
@@ -138,7 +136,7 @@ def _with_profile(known: Limits, profile: Profile) -> Limits:
     return known
 
 
-def check_sampling(
+def check_asked(
     limits: Limits, *, dialect: Dialect, effort: Effort | None, seed: int | None, max_output_tokens: int | None
 ) -> None:
     """Check what a user asks of a model, before anything is opened.
@@ -147,15 +145,16 @@ def check_sampling(
         UsageError: an effort or a seed that would be ignored, or a longer answer than the model gives.
     """
     at_once = isinstance(dialect, SingleToken | Tagged)
+    model = limits.source or "this model"
     if effort is not None and (at_once or limits.takes_effort is False):
-        who = f"dialect {dialect.name!r}" if at_once else limits.source or "this model"
+        who = f"dialect {dialect.name!r}" if at_once else model
         raise UsageError(
             f"{who} takes no effort, and {effort.value!r} was asked for",
             hint="leave out --effort, and `effort` in [models]",
         )
     if seed is not None and limits.takes_seed is False:
         raise UsageError(
-            f"{limits.source} ignores a seed, and {seed} was asked for: answers would differ all the same",
+            f"{model} ignores a seed, and {seed} was asked for: answers would differ all the same",
             hint="leave out `seed` in [models]",
         )
     if max_output_tokens is None:
@@ -163,7 +162,7 @@ def check_sampling(
     most = min((n for n in (limits.max_output_tokens, limits.context_tokens) if n is not None), default=None)
     if most is not None and max_output_tokens > most:
         raise UsageError(
-            f"max_output_tokens is {max_output_tokens:,}, and {limits.source} gives {most:,} at the most: "
+            f"max_output_tokens is {max_output_tokens:,}, and {model} gives {most:,} at the most: "
             f"{max_output_tokens - most:,} too many",
             hint="lower `max_output_tokens` in [models], or leave it out",
         )
@@ -225,35 +224,39 @@ def _counted(text: str, dialect: Dialect) -> TokenCount:
     return replace(count, low=int(FOREIGN_SHARE * count.low), high=int(count.high / FOREIGN_SHARE))
 
 
-class Checked:
-    """A classifier that is asked only what fits: a policy that does not is an error, a content that does not a verdict.
+class CheckedReasoner(Reasoner):
+    """A reasoner that asks only what fits: a policy that does not is an error, a content that does not a verdict.
 
     The server's own word on its context, where it gives one when it is opened, goes before what was known of it.
     """
 
     def __init__(
-        self, inner: Classifier, dialect: Dialect, backend: Backend, limits: Limits, *, max_output_tokens: int | None
+        self,
+        dialect: Dialect,
+        backend: Backend,
+        limits: Limits,
+        *,
+        effort: Effort | None = None,
+        sampling: Sampling | None = None,
     ) -> None:
         """Store what is needed.
 
         Args:
-            inner: Judges what fits.
-            dialect: Writes the prompts of `inner`.
-            backend: Of `inner`; says its context once it is open.
+            dialect: How the model is asked.
+            backend: How it is reached; says its context once it is open.
             limits: What is known before.
-            max_output_tokens: Kept for an answer; None for `LEAST_ANSWER`.
-        """
-        self._inner = inner
-        self._dialect = dialect
-        self._backend = backend
-        self._limits = limits
-        self._max_output_tokens = max_output_tokens
-        self._rooms: dict[tuple[str, str, int], int] = {}
+            effort: How long it may think; None leaves it to the server.
+            sampling: As for any reasoner; `max_output_tokens` is kept for the answer, `LEAST_ANSWER` where it is None.
 
-    @property
-    def name(self) -> str:
-        """The inner classifier's."""
-        return self._inner.name
+        Raises:
+            BackendError: the backend cannot do what the dialect needs.
+            UsageError: an effort, a seed or a length of the answer that the model does not take.
+        """
+        asked = sampling or Sampling()
+        check_asked(limits, dialect=dialect, effort=effort, seed=asked.seed, max_output_tokens=asked.max_output_tokens)
+        super().__init__(dialect, backend, effort=effort, sampling=asked)
+        self._limits = limits
+        self._rooms: dict[tuple[str, str, int], int] = {}
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """Judge each case: same length, same order.
@@ -263,23 +266,14 @@ class Checked:
         """
         context = self._context()
         if context is None:
-            return await self._inner.judge_many(cases)
+            return await super().judge_many(cases)
         rooms = [self._room(case.policy, context) for case in cases]
         verdicts: list[Verdict | None] = [self._too_long(case, room) for case, room in zip(cases, rooms, strict=True)]
         asked = [place for place, verdict in enumerate(verdicts) if verdict is None]
-        answers = await self._inner.judge_many([cases[place] for place in asked]) if asked else []
+        answers = await super().judge_many([cases[place] for place in asked])
         for place, answer in zip(asked, answers, strict=True):
             verdicts[place] = answer
         return [verdict for verdict in verdicts if verdict is not None]
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._inner.__aexit__(kind, error, trace)
 
     def _context(self) -> int | None:
         told = self._backend.capabilities.context_tokens
@@ -294,7 +288,7 @@ class Checked:
                 policy,
                 self._dialect,
                 context_tokens=context,
-                max_output_tokens=self._max_output_tokens,
+                max_output_tokens=self._sampling.max_output_tokens,
                 who=known or "this server",
             )
         return self._rooms[key]

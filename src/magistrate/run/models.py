@@ -208,18 +208,13 @@ def _asking(
     dialect: Dialect, settings: ModelConfig, backend: Backend, effort: Effort | None, model_name: str | None
 ) -> Classifier:
     """A reasoner that is asked only what its model takes: what is not is told before the first call."""
-    from magistrate.classifiers.reasoner import Reasoner
-    from magistrate.models.limits import Checked, check_sampling, limits_of
+    from magistrate.models.limits import CheckedReasoner, limits_of
 
     limits = limits_of(settings.url, model_name or settings.model, context_tokens=settings.context_tokens)
-    effort = effort or settings.effort
-    budget = settings.max_output_tokens
-    check_sampling(limits, dialect=dialect, effort=effort, seed=settings.seed, max_output_tokens=budget)
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
-    reasoner = Reasoner(dialect, backend, effort=effort, sampling=sampling)
-    return Checked(reasoner, dialect, backend, limits, max_output_tokens=budget)
+    return CheckedReasoner(dialect, backend, limits, effort=effort or settings.effort, sampling=sampling)
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
