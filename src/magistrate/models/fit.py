@@ -24,7 +24,7 @@ CACHE_BYTES = 2
 SHAPELESS_CACHE = 131_072
 """Bytes a token where a model's shape is not known: that of Llama 3.1 8B."""
 VLLM_SHARE = 0.9
-"""Of a GPU's memory that vLLM takes: the default of --gpu-memory-utilization."""
+"""Of a GPU's memory that vLLM takes: the default of --gpu-memory-utilization, which is 0.92 since some versions."""
 OVERHEAD_BYTES = {Engine.VLLM: 2_000_000_000, Engine.TRANSFORMERS: 1_000_000_000, Engine.LLAMACPP: 1_000_000_000}
 """A GPU, or the machine. vLLM's is from GitLab's guide to gpt-oss-120b; the other two are a guess on the high side."""
 TENSOR_PARALLEL = (1, 2, 4, 8)
@@ -97,7 +97,7 @@ def size_of(profile: Profile, weights: Weights, *, unpacked: bool = False) -> tu
     Args:
         profile: The model.
         weights: Its form.
-        unpacked: MXFP4 is turned into 16 bits, as Transformers does where it has no kernels for it.
+        unpacked: MXFP4 is turned into 16 bits, as Transformers does where it lacks Triton or kernels for it.
     """
     if unpacked and weights.quantisation == "MXFP4" and profile.parameters is not None:
         return 2 * profile.parameters, True
