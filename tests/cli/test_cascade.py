@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from datetime import date
 from pathlib import Path
+from typing import cast
 
 import pytest
-from tests.cli.terminal import Terminal, answering
+from tests.cli.terminal import Terminal, answering, conversing
 
 from magistrate.classifiers.cascade.file import plan_json
 from magistrate.classifiers.cascade.plan import AuditRule, CascadePlan, Promise, Reuse, Stage
@@ -113,6 +115,72 @@ def test_repeated_content_is_judged_once(magistrate: Terminal) -> None:
     assert [row["violation"] for row in rows] == [True] * 5
     assert [row["steps"][0]["course"] for row in rows] == ["escalated", *["reused"] * 4]
     assert [row["usage"]["calls"] for row in rows] == [2, 0, 0, 0, 0]
+
+
+def test_votes_are_fitted_judged_and_explained(magistrate: Terminal) -> None:
+    """The reasoner is often wrong in the policy's own words, and right in others."""
+    Path("other.md").write_text(POLICY.replace("# Ads", "# Advertising").replace("AD1", "B1").replace("ADA1", "BA1"))
+    rows = [
+        {"id": str(n), "text": f"{ADVERT if n % 2 else QUESTION} number {n}", "violation": n % 2 == 1}
+        for n in range(140)
+    ]
+    Path("labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("blind.toml").write_text('name = "blind"\n[[list]]\nrule = "AD1"\nkeywords = ["qqqqq"]\n')
+
+    def unlike(messages: list[str]) -> str:
+        is_other = "# Advertising" in messages[0]
+        wrong = not is_other and int(re.findall(r"number (\d+)", messages[-1])[0]) % 4 == 0
+        flagged = ("gold" in messages[-1]) != wrong
+        return (FLAG if flagged else CLEAR).replace("AD1", "B1" if is_other else "AD1").replace("ADB1", "BA1")
+
+    with conversing(unlike) as url:
+        arguments = ("--policy", "ads.md", "--data", "labelled.jsonl", "--screen", "blind.toml", "--reasoner", url)
+        fit = ("cascade", "fit", *arguments, "--budget", "1", "--out", "voting", "--wording", "other.md")
+        done = magistrate(*fit, "--cost", "tokens")
+        assert done.status == 0, done.err
+        assert "votes pay, 2 verdicts" in done.err
+        assert "tokens a case" in done.err
+        wrong_alone = f"{QUESTION} number 4"
+        judged = magistrate(
+            "judge", "--policy", "ads.md", "--model", "voting", "--json", "--no-log", "--id", "4", wrong_alone
+        )
+        (row,) = judged.rows()
+        assert row["violation"] is False
+        steps = cast("list[dict[str, object]]", row["steps"])
+        assert steps[-1]["votes"] == {"violation": 1, "no_violation": 1, "undecided": 0}
+        Path("verdicts.jsonl").write_text(judged.out)
+        explained = magistrate("cascade", "explain", "4", "--verdicts", "verdicts.jsonl").out
+        assert "asked 2 times: 1 said violation, 1 no violation" in explained
+        refused = magistrate(*fit[:-2], "--votes", "3", "--reasoner", "embedded")
+        assert (refused.status, "says the same each time" in refused.err) == (64, True)
+        Path("voting/wording-1.md").write_text(POLICY)
+        changed = magistrate("judge", "--policy", "ads.md", "--model", "voting", ADVERT)
+        assert (changed.status, "missing or was changed" in changed.err) == (64, True)
+
+
+def test_screens_decide_what_they_can_while_the_reasoner_is_down(
+    magistrate: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
+    with answering(answer) as url:
+        pass  # gone, and its address is free
+    folder = write_plan(url, clear_below=1.0)
+    clear = magistrate("judge", "--policy", "ads.md", "--model", str(folder), "--json", "--no-log", QUESTION)
+    assert (clear.status, clear.rows()[0]["violation"]) == (0, False)
+    assert any("unreachable" in record.message and url in record.message for record in caplog.records)
+    folder = write_plan(url, clear_below=0.0)
+    failed = magistrate("judge", "--policy", "ads.md", "--model", str(folder), "--json", "--no-log", QUESTION)
+    (row,) = failed.rows()
+    assert (row["outcome"], row["code"], row["action"]) == ("failed", "unreachable", "hold")
+
+
+def test_several_votes_at_temperature_0_are_refused(magistrate: Terminal) -> None:
+    folder = write_plan("mine")
+    plan = json.loads((folder / "cascade.json").read_text())
+    plan["stages"][1]["votes"] = {"times": 3}
+    (folder / "cascade.json").write_text(json.dumps(plan))
+    config = Config.model_validate({"models": {"mine": {"url": "http://127.0.0.1:9/v1", "temperature": 0}}})
+    with pytest.raises(UsageError, match="at temperature 0 it says the same"):
+        classifier_for(str(folder), config)
 
 
 def test_another_policy_is_refused(magistrate: Terminal) -> None:
