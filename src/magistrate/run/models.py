@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from magistrate.backends.base import Backend
@@ -120,13 +122,15 @@ def cascade_of(model: str | None, config: Config) -> Path | None:
     return cascade_file(Path(wanted))
 
 
-def cascade_classifier(file: Path, config: Config, *, last: Classifier | None = None) -> Classifier:
+def cascade_classifier(
+    file: Path, config: Config, *, given: Mapping[str, Classifier] = MappingProxyType({})
+) -> Classifier:
     """The cascade of a plan's file; nothing is opened yet.
 
     Args:
         file: The plan.
         config: The settings.
-        last: Judges in place of the last stage's model, when a replay has its answers.
+        given: By the name of a stage: judges in place of its model, as when a replay has its answers.
 
     Raises:
         InputError: the plan cannot be read.
@@ -136,8 +140,7 @@ def cascade_classifier(file: Path, config: Config, *, last: Classifier | None = 
     from magistrate.classifiers.cascade.file import read_plan, read_wordings
 
     plan = read_plan(file)
-    asked = plan.stages if last is None else plan.stages[:-1]
-    classifiers = [_stage(stage, file, config) for stage in asked] + ([] if last is None else [last])
+    classifiers = [given.get(stage.name) or _stage(stage, file, config) for stage in plan.stages]
     cascade = Cascade(plan, classifiers, wordings=read_wordings(plan, file.parent))
     if plan.reuse is None:
         return cascade

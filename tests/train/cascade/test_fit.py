@@ -223,6 +223,11 @@ def test_ten_labels_are_refused(options: FitOptions) -> None:
         fit_cascade(options, lambda _: None)
 
 
+def test_what_is_just_enough_leaves_enough_to_fit_on(options: FitOptions) -> None:
+    rewrite(options.data, 64)
+    assert fit_cascade(options, lambda _: None).point.f1.value > 0.9
+
+
 def test_one_class_is_refused(options: FitOptions) -> None:
     rewrite(options.data, CASES, violation=True)
     with pytest.raises(InputError, match="0 allowed cases"):

@@ -189,15 +189,20 @@ def _parts(options: FitOptions, truth: Bools, groups: Indices) -> tuple[Indices,
     """Cases to fit on, and the others. A promise takes more than half for itself where it needs them."""
     pieces = 20
     fold = fold_numbers(truth, pieces, groups=groups, seed=options.seed + 7)
-    positives = int(np.count_nonzero(truth))
-    share = 0.5
+    wanted = pieces / 2
     if options.recall is not None:
         needed = smallest_positives(options.recall, options.confidence)
-        share = min(max(share, (needed + 2) / positives), 1 - FEWEST_TO_FIT / positives)
-    # Rounded so that the fitting part never gets too few.
-    reporting = fold < int(np.floor(share * pieces))
+        wanted = max(wanted, (needed + 2) / np.count_nonzero(truth) * pieces)
+    # The fitting part never gets too few of a kind.
+    most = max(k for k in range(1, pieces) if k == 1 or _fewest(truth[fold >= k]) >= FEWEST_TO_FIT)
+    reporting = fold < min(int(wanted), most)
     check_labels(truth[~reporting], fewest=FEWEST_TO_FIT)
     return np.flatnonzero(~reporting), np.flatnonzero(reporting)
+
+
+def _fewest(truth: Bools) -> int:
+    positives = int(np.count_nonzero(truth))
+    return min(positives, int(truth.size) - positives)
 
 
 def _plan(
@@ -232,7 +237,7 @@ def _plan(
         ),
         created=options.today,
         promise=promise,
-        limit=Limit(share=options.budget, unit=_limit_unit(options)) if options.budget else None,
+        limit=Limit(share=options.budget, unit=_limit_unit(options)) if options.budget and options.budget < 1 else None,
         reference=Reference(
             shares=shares_of(table.probabilities[:, 0].tolist()),
             cases=table.cases,

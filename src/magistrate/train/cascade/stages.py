@@ -135,7 +135,7 @@ def fit_stages(
             continue
         voting, voted = fit(_sheet(stage, earlier, columns, which, voted=True))
         worth = VoteWorth(once=log_loss(labels, once), voted=log_loss(labels, voted))
-        votes = _when_to_ask(voting, labels, once, voted) if worth.pays else None
+        votes = when_to_ask(voting, labels, once, voted) if worth.pays else None
         fitted.append(FittedStage(calibrator=calibrator, votes=votes, worth=worth))
         columns.append(_column(stage, votes, once, voted, which))
     return FittedStages(stages=tuple(fitted), table=_table(stages, truth, columns, which))
@@ -181,7 +181,7 @@ def _is_silent(verdict: Verdict) -> bool:
     return isinstance(verdict, Failed) or (not isinstance(verdict, Decided) and verdict.probability is None)
 
 
-def _when_to_ask(calibrator: Calibrator, truth: Bools, once: Floats, voted: Floats) -> FittedVotes:
+def when_to_ask(calibrator: Calibrator, truth: Bools, once: Floats, voted: Floats) -> FittedVotes:
     """The fewest cases, between two first probabilities, whose votes keep `KEPT_GAIN` of the gain in log-loss."""
     order = np.argsort(once, kind="stable")
     ranked = once[order]
