@@ -81,11 +81,7 @@ def _voting(one: Recorded, replays: Sequence[Replay]) -> Voting:
         Signals(verdict, {SCREEN: 0.5}, tuple(each.verdicts[i] for each in others if i in each.verdicts))
         for i, verdict in own.verdicts.items()
     ]
-    flags = [
-        [isinstance(v, Decided) and v.violation for v in (s.verdict, *s.votes)]
-        for s in signals
-        if s.verdict is not None
-    ]
+    shares = feature_sheet(("vote_share",), signals).values[:, 0]
     return Voting(
         one=one,
         voted=feature_sheet(VOTED_FEATURES, signals),

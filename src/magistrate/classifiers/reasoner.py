@@ -101,8 +101,7 @@ class Reasoner:
     async def judge_again(self, cases: Sequence[Case], turns: Sequence[int]) -> list[Verdict]:
         """Judge each case: same length, same order; a turn above 0 asks with a seed of its own."""
         verdicts: dict[int, Verdict] = {}
-        asked = enumerate(zip(cases, turns, strict=True))
-        waiting = [self._first(place, case, turn) for place, (case, turn) in asked]
+        waiting = [self._first(place, case, turn) for place, (case, turn) in enumerate(zip(cases, turns, strict=True))]
         for attempt in range(1, self._max_attempts + 1):
             if not waiting:
                 break

@@ -102,11 +102,15 @@ class Standby:
     async def _is_open(self) -> bool:
         if self._opened is None:
             async with self._opening:
-                if self._opened is None and self._clock() - self._tried >= self._again_s:
-                    await self._open()
-                    if self._opened is not None:
-                        self._note("it can be reached now")
+                await self._open_again()
         return self._opened is not None
+
+    async def _open_again(self) -> None:
+        """Try once more where it is time to, unless another task has opened it meanwhile."""
+        if self._opened is None and self._clock() - self._tried >= self._again_s:
+            await self._open()
+            if self._opened is not None:
+                self._note("it can be reached now")
 
     async def _open(self) -> None:
         async with AsyncExitStack() as stack:
