@@ -105,6 +105,25 @@ def test_the_audit_alarms_and_names_the_command_to_fit_again(magistrate: Termina
     assert quiet.status == 0
 
 
+def test_the_command_to_fit_again_repeats_the_votes(magistrate: Terminal) -> None:
+    with answering(lambda _: FLAG) as url:
+        folder = write_plan(url, clear_below=1.0, audit=1.0)
+        file = folder / "cascade.json"
+        plan = json.loads(file.read_text())
+        other = Policy.parse(POLICY.replace("# Ads", "# Advertising"), name="other")
+        (folder / "wording-1.md").write_text(other.text)
+        plan["stages"][1]["votes"] = {"times": 2, "wordings": [{"file": "wording-1.md", "digest": other.digest}]}
+        file.write_text(json.dumps(plan))
+        Path("posts.jsonl").write_text("".join(json.dumps({"id": str(n), "text": QUESTION}) + "\n" for n in range(12)))
+        arguments = ("--policy", "ads.md", "--model", str(folder), "--out", "out.jsonl", "--no-log")
+        assert magistrate("batch", "posts.jsonl", *arguments).status == 0
+    found = magistrate("cascade", "audit", "--verdicts", "out.jsonl", "--cascade", str(folder))
+    command = found.out.rstrip().splitlines()[-1]
+    assert "--recall 0.95 --confidence 0.9 --votes 2 --wording my-cascade/wording-1.md" in command, found.out
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert rows[0]["steps"][-1]["votes"] == {"violation": 3, "no_violation": 0, "undecided": 0}
+
+
 def test_repeated_content_is_judged_once(magistrate: Terminal) -> None:
     with answering(answer) as url:
         folder = write_plan(url, clear_below=0.0, reuse=Reuse(judged_anyway=0.0))

@@ -106,7 +106,7 @@ def fit(
     magistrate judge --model spam-cascade --policy spam.md '…'
 
     The folder has the frontier of cost against F1 and recall, on cases that were not fitted on, as a table and a
-    picture. Needs the extra `fit`.
+    picture. --votes and --wording ask the reasoner more than once, and are kept where that pays. Needs the extra `fit`.
     """
     from magistrate.train.cascade.fit import FitOptions, fit_cascade
 
@@ -214,8 +214,16 @@ def _refit(policy: str, plan_path: Path | None) -> str:
     words += [word for stage in screens for word in ("--screen", stage.model)] + ["--reasoner", last.model]
     if plan.promise is not None:
         words += ["--recall", f"{plan.promise.recall:g}", "--confidence", f"{plan.promise.confidence:g}"]
+    elif plan.limit is None:
+        words += ["--budget", "1"]
     else:
-        words += ["--budget", "0.16"]
+        words += ["--budget", f"{plan.limit.share:g}"] + ["--cost", plan.limit.unit.value] * (
+            plan.limit.unit != "items"
+        )
+    if last.votes is not None and plan_path is not None:
+        folder = plan_path if plan_path.is_dir() else plan_path.parent
+        words += ["--votes", str(last.votes.times)]
+        words += [word for wording in last.votes.wordings for word in ("--wording", str(folder / wording.file))]
     return shlex.join([*words, "--out", f"{plan_path}-refitted"])
 
 
