@@ -155,10 +155,13 @@ def test_votes_are_fitted_judged_and_explained(magistrate: Terminal) -> None:
     with conversing(unlike) as url:
         arguments = ("--policy", "ads.md", "--data", "labelled.jsonl", "--screen", "blind.toml", "--reasoner", url)
         fit = ("cascade", "fit", *arguments, "--budget", "1", "--out", "voting", "--wording", "other.md")
-        done = magistrate(*fit, "--cost", "tokens")
+        counted = magistrate(*fit, "--cost", "tokens")
+        assert counted.status == 0, counted.err
+        assert "votes are left out, within this budget" in counted.err
+        assert "tokens a case" in counted.err
+        done = magistrate(*fit)
         assert done.status == 0, done.err
         assert "votes pay, 2 verdicts" in done.err
-        assert "tokens a case" in done.err
         wrong_alone = f"{QUESTION} number 4"
         judged = magistrate(
             "judge", "--policy", "ads.md", "--model", "voting", "--json", "--no-log", "--id", "4", wrong_alone

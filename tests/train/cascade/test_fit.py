@@ -149,6 +149,18 @@ def test_votes_that_do_not_pay_are_left_out(options: FitOptions) -> None:
     assert any(line.startswith("votes don't pay") for line in said)
 
 
+def test_votes_count_in_a_budget_of_tokens(options: FitOptions) -> None:
+    """All tokens of asking everything once buy half of the cases with two votes: not worth it here."""
+    said: list[str] = []
+    asked = write_votes(options, lambda number: number % 2 == 0, tokens=500)
+    found = fit_cascade(replace(asked, cost=CostUnit.TOKENS), said.append)
+    assert found.plan.last.votes is None
+    assert found.worth is not None
+    assert found.worth.pays
+    assert found.frontier[-1].cost == pytest.approx(1000)
+    assert any(line.startswith("votes are left out, within this budget") for line in said)
+
+
 def test_a_wording_of_which_rows_are_missing_is_named(options: FitOptions) -> None:
     asked = write_votes(options, lambda number: number % 2 == 0)
     assert asked.verdicts is not None

@@ -203,14 +203,8 @@ def fold_numbers(truth: Bools, folds: int, *, groups: Indices | None = None, see
 
 def log_loss(truth: Bools, probability: Floats) -> float:
     """Mean surprise in nats; a certainty that is wrong counts as one in a million."""
-    return float(np.mean(log_losses(truth, probability)))
-
-
-def log_losses(truth: Bools, probability: Floats) -> Floats:
-    """(n_cases,): the surprise of each."""
     kept = np.clip(probability, 1e-6, 1 - 1e-6)
-    losses: Floats = -np.where(truth, np.log(kept), np.log1p(-kept))
-    return losses
+    return float(-np.mean(np.where(truth, np.log(kept), np.log1p(-kept))))
 
 
 def _standard(values: Floats) -> tuple[Floats, Floats]:

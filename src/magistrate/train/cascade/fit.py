@@ -31,12 +31,13 @@ from magistrate.evaluate.metrics import Bools
 from magistrate.policy.model import Policy
 from magistrate.row import content_digest
 from magistrate.train.cascade.calibrate import FOLDS, fold_numbers
-from magistrate.train.cascade.choose import Choice, choose_for_budget, choose_for_recall, route
+from magistrate.train.cascade.choose import Choice, choose_for_budget, choose_for_recall, f1_score, route
 from magistrate.train.cascade.frontier import Point, frontier, frontier_chart, frontier_table, measure
 from magistrate.train.cascade.gather import Asking, stage_verdicts
 from magistrate.train.cascade.guarantee import smallest_positives
 from magistrate.train.cascade.stages import (
     FittedStage,
+    FittedStages,
     FittedVotes,
     StageVerdicts,
     VoteWorth,
@@ -138,30 +139,50 @@ def fit_judged(
 ) -> CascadeFit:
     """Fit on verdicts at hand: calibrators and shape on one part, promise and figures on the other."""
     fitting, reporting = _parts(options, truth, groups)
-    fitted = fit_stages(stages, truth, groups, fitting, seed=options.seed)
-    unseen = apply_stages(stages, fitted.stages, truth, reporting)
     by_cost = options.cost not in (None, CostUnit.ITEMS)
-    points = frontier(fitted.table, unseen, by_cost=by_cost, seed=options.seed)
-    read, table = fitted.stages, fitted.table
-    if options.recall is not None:
-        choice = choose_for_recall(table, unseen, options.recall, options.confidence)
+    fitted = fit_stages(stages, truth, groups, fitting, seed=options.seed)
+    votes_fit = not by_cost or options.budget is None or votes_pay_within(fitted, options.budget)
+    fitted = fitted if votes_fit else fitted.without_votes()
+    unseen = apply_stages(stages, fitted.stages, truth, reporting)
+    whole_budget = fitted.once_share if by_cost else 1.0
+    points = frontier(fitted.table, unseen, by_cost=by_cost, whole=whole_budget, seed=options.seed)
+    read, table, share = fitted.stages, fitted.table, None
+    if options.budget is None:
+        choice = choose_for_recall(table, unseen, options.recall or 0.0, options.confidence)
         point = measure(unseen, choice, budget=1.0, seed=options.seed)
     else:
-        budget = options.budget if options.budget is not None else 1.0
-        choice = choose_for_budget(table, budget, by_cost=by_cost)
-        point = measure(unseen, choice, budget=budget, seed=options.seed)
+        choice = choose_for_budget(table, options.budget * whole_budget, by_cost=by_cost)
+        point = measure(unseen, choice, budget=options.budget, seed=options.seed)
         # Figures are had; what is shipped may learn from all cases.
         whole = fit_stages(stages, truth, groups, np.arange(truth.size), seed=options.seed)
+        whole = whole if votes_fit else whole.without_votes()
         read, table = whole.stages, whole.table
-        choice = choose_for_budget(table, budget, by_cost=by_cost)
+        share = options.budget * (whole.once_share if by_cost else 1.0)
+        choice = choose_for_budget(table, share, by_cost=by_cost)
     return CascadeFit(
-        plan=_plan(options, stages, read, choice, unseen, table),
+        plan=_plan(options, stages, read, choice, unseen, table, share),
         point=point,
         frontier=points,
         lacking=0 if choice.clearance is None else choice.clearance.lacking,
         unit=unit,
         worth=read[-1].worth,
     )
+
+
+def votes_pay_within(fitted: FittedStages, budget: float) -> bool:
+    """Whether F1 is better with votes where they count in a budget: it then buys fewer cases.
+
+    Args:
+        fitted: On some cases; the comparison is on these, for both in the same way.
+        budget: Share of what the last stage takes if it is asked once about every case.
+    """
+    if fitted.stages[-1].votes is None:
+        return False
+    once, voted = (
+        f1_score(table.truth, route(table, choose_for_budget(table, share, by_cost=True).thresholds).flagged)
+        for table, share in ((fitted.table_once, budget), (fitted.table, budget * fitted.once_share))
+    )
+    return voted > once
 
 
 def _check(options: FitOptions) -> None:
@@ -212,6 +233,7 @@ def _plan(
     choice: Choice,
     promised_on: CascadeTable,
     table: CascadeTable,
+    share: float | None,
 ) -> CascadePlan:
     promise = None
     if options.recall is not None and choice.clearance is not None and choice.clearance.below is not None:
@@ -237,7 +259,7 @@ def _plan(
         ),
         created=options.today,
         promise=promise,
-        limit=Limit(share=options.budget, unit=_limit_unit(options)) if options.budget and options.budget < 1 else None,
+        limit=Limit(share=share, unit=_limit_unit(options)) if share is not None and 0 < share < 1 else None,
         reference=Reference(
             shares=shares_of(table.probabilities[:, 0].tolist()),
             cases=table.cases,
@@ -296,6 +318,8 @@ def _tell(found: CascadeFit, options: FitOptions, said: Callable[[str], None]) -
 
 def _votes_text(worth: VoteWorth, votes: Votes | None) -> str:
     losses = f"log-loss of cases not fitted on, asked once {worth.once:.4f}, with votes on all {worth.voted:.4f}"
+    if votes is None and worth.pays:
+        return f"votes are left out, within this budget it is better to ask about more cases once: {losses}"
     if votes is None:
         return f"votes don't pay and are left out: {losses}"
     where = "" if votes.always else f" where the first probability is {votes.ask_from:.3f} to {votes.ask_to:.3f}"

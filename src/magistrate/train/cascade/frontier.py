@@ -47,11 +47,21 @@ def frontier(
     *,
     budgets: Sequence[float] = BUDGETS,
     by_cost: bool = False,
+    whole: float = 1.0,
     seed: int = 0,
 ) -> tuple[Point, ...]:
-    """One point a budget: thresholds chosen on one part, figures of the other; `by_cost` as in `choose_for_budget`."""
+    """One point a budget: thresholds chosen on one part, figures of the other.
+
+    Args:
+        chosen_on: Cases for the thresholds.
+        reported_on: Other cases.
+        budgets: Each in [0, 1].
+        by_cost: As in `choose_for_budget`.
+        whole: What a budget of 1 is there.
+        seed: Of the bounds.
+    """
     return tuple(
-        measure(reported_on, choose_for_budget(chosen_on, budget, by_cost=by_cost), budget=budget, seed=seed)
+        measure(reported_on, choose_for_budget(chosen_on, budget * whole, by_cost=by_cost), budget=budget, seed=seed)
         for budget in budgets
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from magistrate.train.cascade.calibrate import (
     feature_sheet,
     fit_calibrator,
     log_loss,
-    log_losses,
     probabilities,
 )
 from magistrate.train.cascade.table import CascadeTable, Indices
@@ -35,7 +34,7 @@ OWN_FEATURES = (
 )
 VOTE_FEATURES = ("vote_share", "votes_log_reasoning")
 KEPT_GAIN = 0.9
-"""Of what votes on every case gain in log-loss, the votes that are asked must keep this part."""
+"""Of what votes on every case are expected to gain in log-loss, the votes that are asked must keep this part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,6 +95,18 @@ class FittedStages:
 
     stages: tuple[FittedStage, ...]
     table: CascadeTable
+    table_once: CascadeTable
+    """The same if no stage were asked twice; the same table where none is."""
+
+    @property
+    def once_share(self) -> float:
+        """What asking the last stage once about every case takes, of what it takes with its votes."""
+        return float(np.sum(self.table_once.costs[:, -1]) / np.sum(self.table.costs[:, -1]))
+
+    def without_votes(self) -> FittedStages:
+        """Every stage asked once."""
+        stages = tuple(replace(stage, votes=None) for stage in self.stages)
+        return FittedStages(stages=stages, table=self.table_once, table_once=self.table_once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,7 +123,7 @@ def fit_stages(
     """Fit every stage on some cases; later ones read the probabilities of earlier ones.
 
     Args:
-        stages: In the order in which they are asked.
+        stages: In the order in which they are asked; votes are for the last one.
         truth: (n_cases,), of all cases.
         groups: (n_cases,), equal for equal contents.
         which: Positions of the cases to fit on.
@@ -135,10 +146,14 @@ def fit_stages(
             continue
         voting, voted = fit(_sheet(stage, earlier, columns, which, voted=True))
         worth = VoteWorth(once=log_loss(labels, once), voted=log_loss(labels, voted))
-        votes = when_to_ask(voting, labels, once, voted) if worth.pays else None
+        votes = when_to_ask(voting, once, voted) if worth.pays else None
         fitted.append(FittedStage(calibrator=calibrator, votes=votes, worth=worth))
         columns.append(_column(stage, votes, once, voted, which))
-    return FittedStages(stages=tuple(fitted), table=_table(stages, truth, columns, which))
+    table = _table(stages, truth, columns, which)
+    if fitted[-1].votes is None:
+        return FittedStages(stages=tuple(fitted), table=table, table_once=table)
+    columns[-1] = _Column(probability=once, cost=stages[-1].costs[which])
+    return FittedStages(stages=tuple(fitted), table=table, table_once=_table(stages, truth, columns, which))
 
 
 def apply_stages(
@@ -181,12 +196,17 @@ def _is_silent(verdict: Verdict) -> bool:
     return isinstance(verdict, Failed) or (not isinstance(verdict, Decided) and verdict.probability is None)
 
 
-def when_to_ask(calibrator: Calibrator, truth: Bools, once: Floats, voted: Floats) -> FittedVotes:
-    """The fewest cases, between two first probabilities, whose votes keep `KEPT_GAIN` of the gain in log-loss."""
+def when_to_ask(calibrator: Calibrator, once: Floats, voted: Floats) -> FittedVotes:
+    """The fewest cases, between two first probabilities, whose votes keep `KEPT_GAIN` of the expected gain.
+
+    Args:
+        calibrator: Of all votes.
+        once: (n_cases,) probabilities by the first verdict, cross-fitted.
+        voted: (n_cases,) by all votes, cross-fitted.
+    """
     order = np.argsort(once, kind="stable")
     ranked = once[order]
-    gains = (log_losses(truth, once) - log_losses(truth, voted))[order]
-    total = np.concatenate([[0.0], np.cumsum(gains)])
+    total = np.concatenate([[0.0], np.cumsum(_expected_gains(once, voted)[order])])
     edges = np.unique(np.quantile(once, np.concatenate([np.linspace(0, 0.8, 21), np.linspace(0.8, 1, 41)])))
     starts, ends = np.searchsorted(ranked, edges, "left"), np.searchsorted(ranked, edges, "right")
     kept = total[ends][None, :] - total[starts][:, None]
@@ -198,6 +218,16 @@ def when_to_ask(calibrator: Calibrator, truth: Bools, once: Floats, voted: Float
         ask_from=0.0 if low == 0 else float(edges[low]),
         ask_to=1.0 if high == edges.size - 1 else float(edges[high]),
     )
+
+
+def _expected_gains(once: Floats, voted: Floats) -> Floats:
+    """(n_cases,): what votes lower the log-loss by, if they are calibrated: the divergence of the two probabilities.
+
+    The labels themselves say the same with far more noise: few of them violate, and fewer are unsure.
+    """
+    p, q = np.clip(once, 1e-6, 1 - 1e-6), np.clip(voted, 1e-6, 1 - 1e-6)
+    gains: Floats = q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
+    return gains
 
 
 def _sheet(
