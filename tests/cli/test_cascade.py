@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests.cli.terminal import Terminal, answering, conversing
+from tests.cli.terminal import Terminal, answering, conversing, sampling
 
 from magistrate.classifiers.cascade.file import plan_json
 from magistrate.classifiers.cascade.plan import AuditRule, CascadePlan, Promise, Reuse, Stage
@@ -178,6 +178,36 @@ def test_votes_are_fitted_judged_and_explained(magistrate: Terminal) -> None:
         Path("voting/wording-1.md").write_text(POLICY)
         changed = magistrate("judge", "--policy", "ads.md", "--model", "voting", ADVERT)
         assert (changed.status, "missing or was changed" in changed.err) == (64, True)
+
+
+def test_repeats_are_asked_with_other_seeds_and_outvote_a_slip(magistrate: Terminal) -> None:
+    rows = [
+        {"id": str(n), "text": f"{ADVERT if n % 2 else QUESTION} number {n}", "violation": n % 2 == 1}
+        for n in range(140)
+    ]
+    Path("labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("blind.toml").write_text('name = "blind"\n[[list]]\nrule = "AD1"\nkeywords = ["qqqqq"]\n')
+    seeds: set[int] = set()
+
+    def slips(messages: list[str], seed: int) -> str:
+        seeds.add(seed)
+        wrong = int(re.findall(r"number (\d+)", messages[-1])[0]) % 8 == seed % 7  # 0, 6 and 5
+        return FLAG if ("gold" in messages[-1]) != wrong else CLEAR
+
+    with sampling(slips) as url:
+        arguments = ("--policy", "ads.md", "--data", "labelled.jsonl", "--screen", "blind.toml", "--reasoner", url)
+        done = magistrate("cascade", "fit", *arguments, "--budget", "1", "--out", "voting", "--votes", "3")
+        assert done.status == 0, done.err
+        assert "420 calls" in done.err
+        assert "votes pay, 3 verdicts" in done.err
+        judged = magistrate(
+            "judge", "--policy", "ads.md", "--model", "voting", "--json", "--no-log", f"{QUESTION} number 8"
+        )
+    (row,) = judged.rows()
+    assert row["violation"] is False
+    steps = cast("list[dict[str, object]]", row["steps"])
+    assert steps[-1]["votes"] == {"violation": 1, "no_violation": 2, "undecided": 0}
+    assert len(seeds) == 3
 
 
 def test_screens_decide_what_they_can_while_the_reasoner_is_down(

@@ -59,7 +59,6 @@ class Standby:
         self._opened: AsyncExitStack | None = None
         self._opening = anyio.Lock()
         self._tried = 0.0
-        self._problem = ""
         self._notes: dict[str, None] = {}
 
     @property
@@ -84,6 +83,7 @@ class Standby:
 
     async def __aenter__(self) -> Self:
         self._opening = anyio.Lock()
+        self._notes.clear()
         await self._open()
         if self._opened is not None and self._probe is not None:
             try:
@@ -117,7 +117,6 @@ class Standby:
             try:
                 await stack.enter_async_context(self._inner)
             except UnreachableError as error:
-                self._problem = error.message
                 self._note(f"{error.message}: until it is there, what is escalated to it comes back as failed")
             else:
                 self._opened = stack.pop_all()
@@ -136,4 +135,5 @@ class Standby:
             dialect=DIALECT,
             usage=Usage(),
         )
-        return Failed(code=Code.UNREACHABLE, detail=self._problem, trace=trace)
+        # Rows may go to those who need not know where the server is: the address is in the warning alone.
+        return Failed(code=Code.UNREACHABLE, detail="the server of this stage cannot be reached", trace=trace)
