@@ -1,6 +1,6 @@
 """What votes are worth: the recorded reasoner asked under one policy, and under the others as wordings of it.
 
-    python -m benchmarks.cascade_votes [FILE] [--data FOLDER] [--splits 100] [--model gpt-oss-safeguard-20b]
+    python -m benchmarks.cascade_votes [FILE] [--policy NAME] [--data FOLDER] [--splits 100] [--model NAME]
 
 As `benchmarks.cascade`, with three ways to ask: once; the other wordings too where the first answer leaves it unsure
 (between two probabilities, found on the fitting half); the other wordings too of every item. Budgets are of calls: an
@@ -201,11 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--model", default=MODEL)
     parser.add_argument("--splits", type=int, default=100)
+    parser.add_argument("--policy", help="Only this one, with the votes of the others.")
     chosen = parser.parse_args(arguments)
     if not chosen.file.is_file():
         sys.exit(f"no recorded completions at {chosen.file}: name a file")
     for voting in votings(chosen.file, chosen.data, chosen.model):
-        report(voting, chosen.splits)
+        if chosen.policy in (None, voting.one.policy.name):
+            report(voting, chosen.splits)
 
 
 if __name__ == "__main__":
