@@ -52,7 +52,9 @@ def test_json_gives_the_same_and_cost_is_gpus_times_hours(magistrate: Terminal) 
     (plan,) = magistrate(*asked).rows()
     assert plan["rate_per_s"] == pytest.approx(10)
     assert plan["share"] == 1.0
-    first = plan["cases"][0]
+    cases = plan["cases"]
+    assert isinstance(cases, list)
+    first = cases[0]
     assert first["cost_per_day"] == first["gpus"] * 24 * 2
     assert first["p50_s"] < first["p90_s"] < first["p99_s"]
     assert magistrate(*asked).rows() == [plan]  # the same seed
