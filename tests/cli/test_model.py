@@ -130,11 +130,11 @@ def test_the_table_keeps_to_the_terminal(magistrate: Terminal, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("name", ModelCommands.table)
-def test_the_line_of_a_subcommand_is_that_of_its_help(magistrate: Terminal, name: str) -> None:
-    line = ModelCommands.table[name][1]
+def test_every_subcommand_of_the_table_is_there_and_helps(magistrate: Terminal, name: str) -> None:
+    assert ModelCommands.table[name][1].endswith(".")
     done = magistrate("model", name, "--help")
     assert done.status == 0
-    assert line in " ".join(done.out.split())
+    assert done.out.startswith(f"Usage: magistrate model {name}")
 
 
 @pytest.mark.parametrize(

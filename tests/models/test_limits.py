@@ -212,6 +212,20 @@ def test_nothing_is_checked_where_nothing_is_known() -> None:
     assert len(backend.requests) == 1
 
 
+def test_each_turn_of_a_vote_is_checked_and_keeps_its_own_seed() -> None:
+    classifier, backend = checked(None, Limits(context_tokens=2_000))
+
+    async def run() -> list[Verdict]:
+        async with classifier as opened:
+            return await opened.judge_again([case(1), case(3_000), case(1)], [1, 1, 2])
+
+    one, long, two = asyncio.run(run())
+    assert isinstance(one, Decided)
+    assert isinstance(two, Decided)
+    assert isinstance(long, Failed)
+    assert len({request.sampling.seed for request in backend.requests}) == 2
+
+
 def test_the_name_is_the_models() -> None:
     assert checked(None, Limits())[0].name == ScriptedBackend([]).model
 

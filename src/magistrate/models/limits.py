@@ -258,19 +258,19 @@ class CheckedReasoner(Reasoner):
         self._limits = limits
         self._rooms: dict[tuple[str, str, int], int] = {}
 
-    async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
-        """Judge each case: same length, same order.
+    async def judge_again(self, cases: Sequence[Case], turns: Sequence[int]) -> list[Verdict]:
+        """Judge each case: same length, same order; `judge_many` comes this way too.
 
         Raises:
             UsageError: a policy does not fit; nothing was sent.
         """
         context = self._context()
         if context is None:
-            return await super().judge_many(cases)
+            return await super().judge_again(cases, turns)
         rooms = [self._room(case.policy, context) for case in cases]
         verdicts: list[Verdict | None] = [self._too_long(case, room) for case, room in zip(cases, rooms, strict=True)]
         asked = [place for place, verdict in enumerate(verdicts) if verdict is None]
-        answers = await super().judge_many([cases[place] for place in asked])
+        answers = await super().judge_again([cases[place] for place in asked], [turns[place] for place in asked])
         for place, answer in zip(asked, answers, strict=True):
             verdicts[place] = answer
         return [verdict for verdict in verdicts if verdict is not None]
