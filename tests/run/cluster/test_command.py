@@ -43,12 +43,17 @@ def test_local_is_the_default(magistrate: Terminal) -> None:
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="needs magistrate[ray]")
-def test_an_address_where_nobody_listens_is_named(magistrate: Terminal) -> None:
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_an_address_where_nobody_listens_is_named(
+    magistrate: Terminal, monkeypatch: pytest.MonkeyPatch, by_variable: bool
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-        done = magistrate("batch", "in.jsonl", "-p", "spam", "-o", "out.jsonl", "--on", f"ray://127.0.0.1:{port}")
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        place = "ray" if by_variable else f"ray://127.0.0.1:{port}"
+        done = magistrate("batch", "in.jsonl", "-p", "spam", "-o", "out.jsonl", "--on", place)
     assert done.status != 0
-    assert f"no Ray at ray://127.0.0.1:{port}" in done.err
+    assert f"no Ray at 127.0.0.1:{port}" in done.err
     assert "ray start --head" in done.err
     assert not Path("out.jsonl").exists()

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from tests.cli.terminal import answering
 PATIENCE_S = 240
 """For Ray to start, which takes 10 to 20 seconds on two busy cores."""
 ROWS = 60
+LISTENS = "0A"
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+"""127.0.0.1, the same as IPv6, and ::1, as the kernel writes them."""
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="needs magistrate[ray]"),
@@ -36,7 +41,14 @@ class Batch:
         self._options = options
         others = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         # Without a token, which Ray would write into the home of whoever runs this.
-        self._environment = {**others, "MAGISTRATE_HOME": str(folder / "home"), "RAY_AUTH_MODE": "disabled"}
+        ours = {"MAGISTRATE_HOME": str(folder / "home"), "RAY_AUTH_MODE": "disabled"}
+        # At niceness 15, where Ray puts its workers, they stand still on a machine that is busy with other tests.
+        self._environment = {**others, **ours, "RAY_worker_niceness": "0"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every command of the batch."""
+        return self._environment
 
     def start(self, out: str, *more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "magistrate", "batch", "in.jsonl", "--policy", "spam", "--out", out]
@@ -105,6 +117,11 @@ def asking(tmp_path: Path, server: Server) -> Iterator[Batch]:
 
 def replica_pids(driver: int) -> list[int]:
     """Processes of replicas among the descendants of a driver."""
+    return [pid for pid, above in descendants().items() if driver in above and is_replica(pid)]
+
+
+def descendants() -> dict[int, set[int]]:
+    """All processes, each with its parent, the parent's parent and so on."""
     parents: dict[int, int] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -112,7 +129,7 @@ def replica_pids(driver: int) -> list[int]:
                 parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue  # ended in the meantime
-    return [pid for pid in parents if driver in ancestors(pid, parents) and is_replica(pid)]
+    return {pid: set(ancestors(pid, parents)) for pid in parents}
 
 
 def ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
@@ -161,6 +178,76 @@ def test_a_replica_killed_on_the_way_loses_and_doubles_nothing(asking: Batch, se
     assert len(times) == ROWS - 2
     assert sum(times.values()) - len(times) <= 2 * 2, "only what was under way in that replica is asked again"
     assert_as_here(asking, "there.jsonl")
+
+
+@contextmanager
+def head(batch: Batch, port: int, client_port: int) -> Generator[None]:
+    """A cluster of this machine alone, on loopback, that the driver does not start."""
+    ray = Path(sys.executable).with_name("ray")
+    ports = [f"--port={port}", f"--ray-client-server-port={client_port}", "--include-dashboard=false"]
+    with subprocess.Popen(
+        [ray, "start", "--head", "--block", "--num-cpus=2", "--object-store-memory=200000000", *ports],
+        env={**batch.environment, "RAY_USAGE_STATS_ENABLED": "0"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            until(lambda: answers(port) and answers(client_port))
+            yield
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def test_a_cluster_that_is_there_is_joined_from_inside_and_outside(asking: Batch) -> None:
+    port, client_port = free_port(), free_port()
+    asking.environment["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # on loopback, and looked for there
+    with head(asking, port, client_port):
+        asking.run("outside.jsonl", "--on", f"ray://127.0.0.1:{client_port}")
+        asking.environment["RAY_ADDRESS"] = f"127.0.0.1:{port}"
+        asking.run("inside.jsonl", "--on", "ray")
+    assert_as_here(asking, "outside.jsonl")
+    assert asking.rows("inside.jsonl") == asking.rows("outside.jsonl")
+
+
+def listening(pid: int) -> set[str]:
+    """Addresses, as in /proc/net/tcp, that a process listens on."""
+    sockets = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    found: set[str] = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENS and f"socket:[{fields[9]}]" in sockets:
+                found.add(fields[1].partition(":")[0])
+    return found
+
+
+def test_a_ray_that_is_started_here_listens_on_loopback_only(asking: Batch, server: Server) -> None:
+    with asking.start("there.jsonl", "--on", "ray") as process:
+        server.wait_for(1, process)
+        family = [pid for pid, above in descendants().items() if process.pid in above]
+        found = {address for pid in family for address in listening(pid)}
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, said
+    assert "the same command goes on from here" in said
+    assert found
+    assert found <= LOOPBACK
 
 
 def test_a_driver_killed_on_the_way_goes_on(asking: Batch, server: Server) -> None:

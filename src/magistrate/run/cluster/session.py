@@ -22,10 +22,12 @@ from magistrate.types import Verdict
 
 JOINED = "RAY_ADDRESS"
 """Ray's own variable: the cluster to join. Ray sets it for the jobs that it runs."""
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Ray's own variable, read when it is imported: at 0, a Ray that is started here listens on loopback only."""
 STORE_BYTES = 200 << 20
 """Shared memory of a Ray that is started here: blocks of rows and their verdicts pass through it, nothing stays."""
 REACH_S = 5.0
-"""To connect to the head before Ray is asked to, which tries for half a minute and says little."""
+"""To connect to the head before Ray is asked to, which tries for minutes and says little."""
 CLOSE_S = 10.0
 """For a judge to close, before its process is ended anyway."""
 OPENINGS = 3
@@ -96,6 +98,8 @@ def connected(place: RayPlace) -> Generator[Session]:
         BackendError: there is no cluster at that address, or it is of another Ray or Python.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports to Ray's makers, asked for by nobody
+    if place.address is None and JOINED not in os.environ:
+        os.environ.setdefault(LOOPBACK, "0")
     try:
         ray = importlib.import_module("ray")
     except ModuleNotFoundError as error:
@@ -111,9 +115,12 @@ def _join(ray: Any, place: RayPlace) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if place.address is not None:
-            _reach(place)
+            _reach(place.host or "", place.port)
             ray.init(place.address, **quiet)
         elif JOINED in os.environ:
+            host, _, port = os.environ[JOINED].rpartition(":")
+            if host and port.isdecimal():
+                _reach(host, int(port))
             ray.init(os.environ[JOINED], **quiet)
         else:
             # "auto" would also join what other users run here, and hang where a cluster ended without `ray stop`.
@@ -127,14 +134,14 @@ def _join(ray: Any, place: RayPlace) -> None:
         ) from error
 
 
-def _reach(place: RayPlace) -> None:
-    """Raises BackendError where nobody listens."""
+def _reach(host: str, port: int) -> None:
+    """Raises BackendError where nobody listens: Ray itself would try for minutes."""
     try:
-        socket.create_connection((place.host or "", place.port), timeout=REACH_S).close()
-    except OSError as error:
+        socket.create_connection((host.removeprefix("ray://").strip("[]"), port), timeout=REACH_S).close()
+    except (OSError, OverflowError) as error:
         raise BackendError(
-            f"no Ray at {place.address}: {error.strerror or error}",
-            hint=f"is the head running, and its client port ({place.port}) open to this machine? `ray start --head`",
+            f"no Ray at {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            hint=f"is the head running (`ray start --head`), and port {port} of it open to this machine?",
         ) from error
 
 
