@@ -43,6 +43,8 @@ class ModelConfig(_Table):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: int | None = None
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    context_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Of prompt and answer together, where the server does not say it itself and it is not the model's own."""
     concurrency: Annotated[int, Field(gt=0, le=4096)] = 16
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -27,6 +28,7 @@ from magistrate.backends.wire import (
     chat_body,
     chat_parameters,
     read_chat,
+    read_contexts,
     read_error,
     read_models,
     rejected_parameter,
@@ -40,6 +42,8 @@ CONNECT_LIMIT_S = 10.0
 KEEP_ALIVE_S = 60.0
 MAX_BODY_BYTES = 8_000_000
 MODELS_SHOWN = 8
+CONTEXT_LIMIT_S = 2.0
+"""For asking a server for its context, which is not needed to go on."""
 
 
 class HttpBackend(Openable):
@@ -59,6 +63,7 @@ class HttpBackend(Openable):
         concurrency: int = 16,
         max_body_bytes: int = MAX_BODY_BYTES,
         context_tokens: int | None = None,
+        ask_context: bool = False,
     ) -> None:
         """Store the settings; nothing is opened or sent.
 
@@ -71,6 +76,8 @@ class HttpBackend(Openable):
             concurrency: Most requests under way at once, over all calls of this instance.
             max_body_bytes: A larger answer is refused while it is read.
             context_tokens: The model's context, where known.
+            ask_context: Ask the server for it on entering, where it is not given; one that does not tell is used all
+                the same.
 
         Raises:
             UsageError: a setting that cannot be used.
@@ -89,6 +96,8 @@ class HttpBackend(Openable):
         self._concurrency = concurrency
         self._max_body_bytes = max_body_bytes
         self._context_tokens = context_tokens
+        self._ask_context = ask_context and context_tokens is None
+        self._told_contexts: dict[str, int] = {}
         self._places: _Places | None = None
         self._withheld: frozenset[str] = frozenset()
         self._notes: dict[str, str] = {}
@@ -107,7 +116,7 @@ class HttpBackend(Openable):
         return Capabilities(
             logprobs=LOGPROBS not in self._withheld,
             effort="reasoning_effort" not in self._withheld,
-            context_tokens=self._context_tokens,
+            context_tokens=self._context_tokens or self._told_contexts.get(self._model),
         )
 
     @property
@@ -124,6 +133,16 @@ class HttpBackend(Openable):
         stack.callback(self._forget_places)
         if not self._asked_model:
             self._model = _only_model(await self.list_models(), self._base_url)
+        if self._ask_context:
+            await self._learn_context(self._places)
+
+    async def _learn_context(self, places: _Places) -> None:
+        """Let the server say its context. One that does not answer is left to the first request."""
+        with anyio.move_on_after(CONTEXT_LIMIT_S), contextlib.suppress(httpx.RequestError, GarbageError):
+            async with places.take() as client:
+                reply = await self._exchange(client, "GET", f"{self._base_url}/models", None)
+            if reply.ok:
+                self._told_contexts = read_contexts(reply.body)
 
     def _forget_places(self) -> None:
         self._places = None

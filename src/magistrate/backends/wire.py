@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from magistrate.backends.channels import split_channels
 from magistrate.types import FinishReason, Request, TokenLogprob, Usage
@@ -92,6 +92,8 @@ class _ChatBody(_Wire):
 
 class _ModelEntry(_Wire):
     id: str
+    max_model_len: JsonValue = None
+    """vLLM's; anything else under that name must not spoil the list."""
 
 
 class _ModelsBody(_Wire):
@@ -199,6 +201,16 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return tuple(entry.id for entry in _ModelsBody.model_validate_json(body).data)
     except ValidationError as error:
         raise GarbageError(f"the answer is not a list of models ({_first_fault(error)})") from None
+
+
+def read_contexts(body: bytes) -> dict[str, int]:
+    """Read the same answer: the context of each model that the server tells it of, as vLLM does. Else empty."""
+    try:
+        entries = _ModelsBody.model_validate_json(body).data
+    except ValidationError:
+        return {}
+    lengths = ((entry.id, entry.max_model_len) for entry in entries)
+    return {name: length for name, length in lengths if type(length) is int and length > 0}
 
 
 def read_error(body: bytes) -> ServerError:

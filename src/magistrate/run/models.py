@@ -181,7 +181,7 @@ def _reasoner(
     from magistrate.dialects.registry import dialect_named
 
     backend = backend_for(settings, model_name=model_name)
-    return _asking(dialect_named(dialect or settings.dialect), settings, backend, effort)
+    return _asking(dialect_named(dialect or settings.dialect), settings, backend, effort, model_name)
 
 
 def _planned(
@@ -199,23 +199,29 @@ def _planned(
     from magistrate.dialects.registry import dialect_named
 
     backend = backend_for(settings, model_name=model_name)
-    inner = _asking(dialect_named(dialect or settings.dialect), settings, backend, effort)
-    return Planned(inner, plan, joint=_asking(SAFEGUARD_MULTI, settings, backend, effort), budget=budget)
+    inner = _asking(dialect_named(dialect or settings.dialect), settings, backend, effort, model_name)
+    joint = _asking(SAFEGUARD_MULTI, settings, backend, effort, model_name)
+    return Planned(inner, plan, joint=joint, budget=budget)
 
 
-def _asking(dialect: Dialect, settings: ModelConfig, backend: Backend, effort: Effort | None) -> Classifier:
-    from magistrate.classifiers.reasoner import Reasoner
+def _asking(
+    dialect: Dialect, settings: ModelConfig, backend: Backend, effort: Effort | None, model_name: str | None
+) -> Classifier:
+    """A reasoner that is asked only what its model takes: what is not is told before the first call."""
+    from magistrate.models.limits import CheckedReasoner, limits_of
 
+    limits = limits_of(settings.url, model_name or settings.model, context_tokens=settings.context_tokens)
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
-    return Reasoner(dialect, backend, effort=effort or settings.effort, sampling=sampling)
+    return CheckedReasoner(dialect, backend, limits, effort=effort or settings.effort, sampling=sampling)
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
     """Build the way to a model: HTTP, retried, and cached where the settings name a file."""
     from magistrate.backends.http import HttpBackend  # loads httpx
     from magistrate.backends.retry import RetryBackend
+    from magistrate.models.limits import is_known_service
 
     http = HttpBackend(
         settings.url,
@@ -223,6 +229,8 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
         api_key_env=settings.api_key_env,
         timeout_s=settings.timeout_s,
         concurrency=settings.concurrency,
+        context_tokens=settings.context_tokens,
+        ask_context=not is_known_service(settings.url),
     )
     retried = RetryBackend(http, attempts=settings.attempts)
     if settings.cache is None:
