@@ -150,6 +150,13 @@ class Config(_Table):
         return folder / "decisions.db"
 
 
+def served_folder() -> Path:
+    """Where files say which models `magistrate model serve` serves, and where the engines' logs are."""
+    home = os.environ.get(HOME_VARIABLE)
+    folder = Path(home) if home else Path(platformdirs.user_state_dir("magistrate", appauthor=False))
+    return folder / "served"
+
+
 def find_config() -> Path | None:
     """The settings file that applies, None where there is none.
 
