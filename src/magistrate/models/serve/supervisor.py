@@ -111,9 +111,7 @@ class Supervision:
                 while crashes[0] < now - self.limits.window_s:
                     crashes.popleft()
                 if len(crashes) > self.limits.restarts:
-                    raise self._failed(
-                        f"{why}, for the {len(crashes)}th time within {self.limits.window_s:g} s", engine
-                    )
+                    raise self._failed(f"{why}, {len(crashes)} times within {self.limits.window_s:g} s", engine)
                 wait_s = min(self.limits.longest_wait_s, self.limits.first_wait_s * 2.0 ** (len(crashes) - 1))
                 self.said(f"{why}; starting again in {wait_s:g} s")
                 await engine.stop(self.limits.stop_s)
