@@ -17,7 +17,12 @@ _KILLED = 128 + 9
 
 _MEANINGS = (
     (
-        r"out of memory|OutOfMemory|No available memory for the cache|Free memory on device|KV cache memory|"
+        r"Available memory on node|Free memory on device",
+        "it wants a share of all memory, and others hold it: --flag=--gpu-memory-utilization=0.5 lets it take half, "
+        "on a CPU too",
+    ),
+    (
+        r"out of memory|OutOfMemory|No available memory for the cache|KV cache memory|"
         r"failed to allocate|unable to allocate|bad_alloc|Cannot allocate memory",
         "it needs more memory: a smaller --context, other weights, or a smaller model; see magistrate model fit",
     ),
