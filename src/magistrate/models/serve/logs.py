@@ -11,9 +11,10 @@ from magistrate.errors import BackendError
 LINES_SHOWN = 12
 MOST_BYTES = 64_000_000
 """A log that has grown beyond is emptied; engines write one line every few seconds."""
-_TAIL_BYTES = 16_384
+_TAIL_BYTES = 65_536
 _LINE_CHARACTERS = 240
 _KILLED = 128 + 9
+_NAMES_AN_ERROR = re.compile(r"\b\w*(Error|Exception): \S")
 
 _MEANINGS = (
     (
@@ -59,7 +60,7 @@ def keep_short(file: int) -> None:
 
 
 def last_lines(path: Path) -> tuple[str, ...]:
-    """What was written last, fit to show on a terminal."""
+    """What was written last, some hundred lines, fit to show on a terminal."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
@@ -70,7 +71,14 @@ def last_lines(path: Path) -> tuple[str, ...]:
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     plain = (re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line) for line in lines)
     shown = ("".join(c for c in line if c.isprintable())[:_LINE_CHARACTERS].rstrip() for line in plain)
-    return tuple(line for line in shown if line)[-LINES_SHOWN:]
+    return tuple(line for line in shown if line)
+
+
+def telling(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines to show: the last, and before them the first that names an error, which is mostly the cause."""
+    shown = lines[-LINES_SHOWN:]
+    cause = next((line for line in lines if _NAMES_AN_ERROR.search(line)), None)
+    return shown if cause is None or cause in shown else (cause, *shown)
 
 
 def meaning(lines: tuple[str, ...], status: int | None) -> str | None:

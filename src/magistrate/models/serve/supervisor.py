@@ -20,7 +20,7 @@ from magistrate.errors import BackendError, MagistrateError, UsageError
 from magistrate.models.profile import Engine
 from magistrate.models.serve.commands import Launch, Serving
 from magistrate.models.serve.health import says_that_it_is_broken, wait_until_healthy
-from magistrate.models.serve.logs import keep_short, last_lines, meaning, open_log
+from magistrate.models.serve.logs import keep_short, last_lines, meaning, open_log, telling
 from magistrate.models.serve.running import Served, announced, started_now
 
 _TETHER = Path(__file__).with_name("tether.py")
@@ -166,7 +166,7 @@ class Supervision:
     def _failed(self, what: str, engine: _Process, *, hint: str | None = None) -> BackendError:
         lines, status = last_lines(self.log), engine.status()
         ended = "" if status is None else f" (status {status})"
-        quoted = "".join(f"\n  | {line}" for line in lines)
+        quoted = "".join(f"\n  | {line}" for line in telling(lines))
         return BackendError(
             f"{what}{ended}{quoted}",
             hint=meaning(lines, status) or hint or f"its whole log is {self.log}",
