@@ -33,7 +33,7 @@ from magistrate.backends.wire import (
     read_models,
     rejected_parameter,
 )
-from magistrate.errors import BackendError, UsageError
+from magistrate.errors import BackendError, UnreachableError, UsageError
 from magistrate.types import CallFailure, Code, Completion, Request, Response, Usage
 
 _log = logging.getLogger(__name__)
@@ -190,11 +190,12 @@ class HttpBackend(Openable):
                 reply = await self._exchange(client, "GET", url, None)
             if not reply.ok:
                 code, detail = self._read_refusal(reply, None)
-                raise BackendError(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
+                kind = UnreachableError if reply.status in (502, 503, 504) else BackendError  # of a server that starts
+                raise kind(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
             return read_models(reply.body)
         except (httpx.RequestError, TimeoutError) as error:
             code = code_of_error(error)
-            raise BackendError(
+            raise UnreachableError(
                 f"{url}: {code.value}: {_error_name(error)}", hint="is the server running at this address?"
             ) from error
         except GarbageError as error:

@@ -29,6 +29,9 @@ from magistrate.types import (
     Verdict,
 )
 
+TURN_APART = 1000
+"""Seeds between two turns: more than a case has attempts."""
+
 
 class Reasoner:
     """Judge cases by asking a model.
@@ -93,8 +96,12 @@ class Reasoner:
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """Judge each case: same length, same order."""
+        return await self.judge_again(cases, (0,) * len(cases))
+
+    async def judge_again(self, cases: Sequence[Case], turns: Sequence[int]) -> list[Verdict]:
+        """Judge each case: same length, same order; a turn above 0 asks with a seed of its own."""
         verdicts: dict[int, Verdict] = {}
-        waiting = [self._first(place, case) for place, case in enumerate(cases)]
+        waiting = [self._first(place, case, turn) for place, (case, turn) in enumerate(zip(cases, turns, strict=True))]
         for attempt in range(1, self._max_attempts + 1):
             if not waiting:
                 break
@@ -121,18 +128,18 @@ class Reasoner:
     ) -> None:
         await self._backend.__aexit__(kind, error, trace)
 
-    def _first(self, place: int, case: Case) -> _Asked:
-        request = self._render(case, self._effort)
-        return _Asked(place=place, case=case, effort=self._effort, base=request, request=request)
+    def _first(self, place: int, case: Case, turn: int) -> _Asked:
+        request = self._render(case, self._effort, turn)
+        return _Asked(place=place, case=case, turn=turn, effort=self._effort, base=request, request=request)
 
-    def _render(self, case: Case, effort: Effort | None) -> Request:
+    def _render(self, case: Case, effort: Effort | None, turn: int) -> Request:
         request = self._dialect.render(case.policy, case.content, effort=effort)
         ours, theirs = self._sampling, request.sampling
         top_logprobs = (ours.top_logprobs or theirs.top_logprobs) if self._backend.capabilities.logprobs else 0
         sampling = Sampling(
             max_output_tokens=theirs.max_output_tokens if ours.max_output_tokens is None else ours.max_output_tokens,
             temperature=theirs.temperature if ours.temperature is None else ours.temperature,
-            seed=theirs.seed if ours.seed is None else ours.seed,
+            seed=_seed(theirs.seed if ours.seed is None else ours.seed, turn),
             effort=theirs.effort,
             top_logprobs=top_logprobs,
         )
@@ -198,7 +205,7 @@ class Reasoner:
         lower = lower_effort(asked.effort)
         if lower is None:
             return None
-        request = self._render(asked.case, lower)
+        request = self._render(asked.case, lower, asked.turn)
         budget = asked.base.sampling.max_output_tokens
         request = replace(request, sampling=replace(request.sampling, max_output_tokens=budget))
         if request == asked.base:
@@ -207,12 +214,18 @@ class Reasoner:
         return request
 
 
+def _seed(seed: int | None, turn: int) -> int | None:
+    """The first turn leaves the choice to the server where nothing is said; attempts of two turns never meet."""
+    return seed if turn == 0 else (seed or 0) + turn * TURN_APART
+
+
 @dataclass(slots=True, kw_only=True)
 class _Asked:
     """One case on its way: the only thing here that changes, and the only one that holds content."""
 
     place: int
     case: Case
+    turn: int
     effort: Effort | None
     base: Request
     """The request without repairs, with the budget and effort of the moment."""

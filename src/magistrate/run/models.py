@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from magistrate.backends.base import Backend
 from magistrate.classifiers.base import Classifier
@@ -15,12 +18,17 @@ from magistrate.errors import UsageError
 from magistrate.run.named import dialect_of, profile_called, reasoner_named
 from magistrate.types import Effort, Sampling
 
+if TYPE_CHECKING:
+    from magistrate.classifiers.cascade.plan import Stage
+    from magistrate.classifiers.cascade.standby import Probe
+
 EMBEDDED = "embedded"
 """The name of the judge that ships inside the package."""
 LISTS_SUFFIX = ".toml"
 """Of a file of lists of words, patterns and hashes."""
 ENGINE_ROWS = 64
 """Rows a call of a batch for an engine in process, which works on them together."""
+SIGN_OF_LIFE_S = 5.0
 SCREEN_ROWS, LIST_ROWS = 2048, 512
 """Rows a call of a batch, for a static screen and for lists."""
 
@@ -58,7 +66,7 @@ def classifier_for(
                 "a cascade says itself how its stages are asked",
                 hint="leave out model name, effort, dialect, plan and calls, or set them in [models]",
             )
-        return _cascade(cascade, config)
+        return cascade_classifier(cascade, config)
     settings = server_settings(model, config)
     if settings is None:
         if model_name is not None or dialect is not None:
@@ -124,13 +132,26 @@ def cascade_of(model: str | None, config: Config) -> Path | None:
     return cascade_file(Path(wanted))
 
 
-def _cascade(file: Path, config: Config) -> Classifier:
+def cascade_classifier(
+    file: Path, config: Config, *, given: Mapping[str, Classifier] = MappingProxyType({})
+) -> Classifier:
+    """The cascade of a plan's file; nothing is opened yet.
+
+    Args:
+        file: The plan.
+        config: The settings.
+        given: By the name of a stage: judges in place of its model, as when a replay has its answers.
+
+    Raises:
+        InputError: the plan cannot be read.
+        UsageError: a stage's model does not exist, or cannot give the votes that the plan asks for.
+    """
     from magistrate.classifiers.cascade.driver import Cascade
-    from magistrate.classifiers.cascade.file import read_plan
+    from magistrate.classifiers.cascade.file import read_plan, read_wordings
 
     plan = read_plan(file)
-    classifiers = [_stage(stage.model, file, config) for stage in plan.stages]
-    cascade = Cascade(plan, classifiers)
+    classifiers = [given.get(stage.name) or _stage(stage, file, config) for stage in plan.stages]
+    cascade = Cascade(plan, classifiers, wordings=read_wordings(plan, file.parent))
     if plan.reuse is None:
         return cascade
     from magistrate.classifiers.cascade.duplicates import Deduplicated  # loads numpy
@@ -139,8 +160,12 @@ def _cascade(file: Path, config: Config) -> Classifier:
     return Deduplicated(cascade, plan.reuse, screen=screen, decide_at=plan.last.flag_from or 0.0)
 
 
-def _stage(model: str, file: Path, config: Config) -> Classifier:
+def _stage(stage: Stage, file: Path, config: Config) -> Classifier:
     """The classifier of one stage; a folder or a file is looked for beside the plan first."""
+    from magistrate.classifiers.base import Repeatable
+    from magistrate.classifiers.cascade.standby import Standby
+
+    model = stage.model
     beside = file.parent / model
     wanted = str(beside) if "://" not in model and model not in config.models and beside.exists() else model
     if cascade_of(wanted, config) is not None:
@@ -148,7 +173,51 @@ def _stage(model: str, file: Path, config: Config) -> Classifier:
             f"{str(file)!r}: the stage model {model!r} is a cascade itself",
             hint="name the models of its stages instead",
         )
-    return classifier_for(wanted, config)
+    classifier = classifier_for(wanted, config)
+    settings = server_settings(wanted, config)
+    if settings is None or not isinstance(classifier, Repeatable):
+        return classifier
+    if stage.votes is not None and stage.votes.times > 1:
+        check_sampling(model, settings)
+    if settings.url is None:  # in this process: it loads, or it does not
+        return classifier
+    return Standby(classifier, model, probe=None if settings.model is None else _sign_of_life(settings.url, settings))
+
+
+def check_sampling(model: str, settings: ModelConfig) -> None:
+    """Refuse to ask a model several times that says the same each time.
+
+    Raises:
+        UsageError: its temperature is 0.
+    """
+    if settings.temperature == 0:
+        raise UsageError(
+            f"{model!r} is to be asked several times, and at temperature 0 it says the same each time",
+            hint=f"set a temperature in [models.{model}], or vote with other wordings only",
+        )
+
+
+def _sign_of_life(url: str, settings: ModelConfig) -> Probe:
+    """Ask a server which models it has: any answer is one."""
+    from magistrate.backends.http import HttpBackend  # loads httpx
+    from magistrate.errors import BackendError, UnreachableError
+
+    http = HttpBackend(
+        url,
+        settings.model,
+        api_key_env=settings.api_key_env,
+        timeout_s=min(settings.timeout_s, SIGN_OF_LIFE_S),
+    )
+
+    async def ask() -> None:
+        try:
+            await http.list_models()
+        except UnreachableError:
+            raise
+        except BackendError:
+            return  # it answers; whether it can be used is for the first case to show
+
+    return ask
 
 
 def _of_path(path: Path) -> Classifier:
