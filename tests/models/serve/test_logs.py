@@ -57,6 +57,7 @@ def test_the_cause_is_shown_before_the_last_lines(tmp_path: Path) -> None:
         ("llama_kv_cache: failed to allocate buffer", "--context"),
         ("[Errno 98] error while attempting to bind: address already in use", "--port"),
         ("ModuleNotFoundError: No module named 'starlette_context'", "install it anew"),
+        ("error downloading or loading vocab file: failed to download or load vocab file", "TIKTOKEN_ENCODINGS_BASE"),
         ("vllm: error: unrecognized arguments: --x", "--flag"),
         ("ValueError: Failed to load model from file: m.gguf", "--weights"),
     ],

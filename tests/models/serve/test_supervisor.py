@@ -99,12 +99,16 @@ def serve_until(
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
+
+            def begin(served: Served) -> None:
+                group.start_soon(work, served)
+
             try:
                 await supervision(
                     folder,
                     flags,
                     said=said,
-                    ready=lambda served: group.start_soon(work, served),
+                    ready=begin,
                     limits=limits,
                     environment=environment,
                     api_key_env=api_key_env,

@@ -23,6 +23,11 @@ _MEANINGS = (
         "on a CPU too",
     ),
     (
+        r"load vocab file|o200k_base",
+        "gpt-oss needs its vocabulary: without a network, set TIKTOKEN_ENCODINGS_BASE to a folder with "
+        "o200k_base.tiktoken",
+    ),
+    (
         r"out of memory|OutOfMemory|No available memory for the cache|KV cache memory|"
         r"failed to allocate|unable to allocate|bad_alloc|Cannot allocate memory",
         "it needs more memory: a smaller --context, other weights, or a smaller model; see magistrate model fit",

@@ -169,7 +169,7 @@ class Supervision:
         quoted = "".join(f"\n  | {line}" for line in telling(lines))
         return BackendError(
             f"{what}{ended}{quoted}",
-            hint=meaning(lines, status) or hint or f"its whole log is {self.log}",
+            hint=meaning((*lines, what), status) or hint or f"its whole log is {self.log}",
         )
 
     def _environment(self) -> dict[str, str]:
