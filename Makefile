@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXAMPLES ?= 200
 DATA ?= ../shared/data
 
-.PHONY: demo test check unit slow bench leaderboard steering model wheel lock clean
+.PHONY: demo test check unit slow bench leaderboard steering model engine-demo wheel lock clean
 
 demo: .venv/.ready ## judge the golden set of the spam policy with the embedded judge
 	$(BIN)/magistrate evaluate --policy spam
@@ -42,6 +42,9 @@ steering: .venv/.ready ## probe whether the policies of DATA steer the embedded 
 model: .venv/.ready-train ## train the embedded judge again, from DATA and training/; forty minutes on two cores
 	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 --stop 1500 \
 	  --name magistrate-embedded-1 --out build/model
+
+engine-demo: .venv/.ready ## serve a small model by llama.cpp and judge the spam golden set through it
+	scripts/engine_demo.sh
 
 wheel: .venv/.ready-dev ## build the wheel and judge with it in an empty environment
 	scripts/smoke.sh

@@ -17,6 +17,7 @@ class ModelCommands(LazyGroup):
             "list": ("magistrate.cli.model_list", "List the models that are known, and what each needs."),
             "show": ("magistrate.cli.model_show", "Show what is known of one model, and how to get it."),
             "fit": ("magistrate.cli.model_fit", "Say which models this machine can run, how, and how fast."),
+            "serve": ("magistrate.cli.model_serve", "Start the engine that fits, and keep it running."),
             "plan": ("magistrate.cli.model_plan", "Plan replicas, GPUs and waiting times for a rate, on paper."),
         }
     )

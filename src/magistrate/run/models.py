@@ -15,6 +15,7 @@ from magistrate.classifiers.plan import NO_BUDGET, Budget, Split
 from magistrate.config import Config, ModelConfig
 from magistrate.dialects.base import Dialect
 from magistrate.errors import UsageError
+from magistrate.run.named import dialect_of, profile_called, reasoner_named
 from magistrate.types import Effort, Sampling
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ EMBEDDED = "embedded"
 """The name of the judge that ships inside the package."""
 LISTS_SUFFIX = ".toml"
 """Of a file of lists of words, patterns and hashes."""
+ENGINE_ROWS = 64
+"""Rows a call of a batch for an engine in process, which works on them together."""
 SIGN_OF_LIFE_S = 5.0
 SCREEN_ROWS, LIST_ROWS = 2048, 512
 """Rows a call of a batch, for a static screen and for lists."""
@@ -44,7 +47,8 @@ def classifier_for(
 
     Args:
         model: None for the configured default, `embedded`, the folder of an embedded model, a screen or a cascade, a
-            file of lists (.toml), a URL ending in /v1, or a name from `[models]`.
+            file of lists (.toml), a URL ending in /v1, a name from `[models]`, a model that is served on this machine,
+            or weights to load: `vllm:PATH`, `transformers:PATH`, `llamacpp:FILE`.
         config: The settings.
         model_name: Which model at that URL; None where it serves just one, or the settings say so.
         effort: Overrides the settings.
@@ -92,16 +96,22 @@ def batch_shape(model: str | None, config: Config) -> tuple[int, int]:
         return (64, 2)
     settings = server_settings(model, config)
     if settings is not None:
-        return 1, settings.concurrency
+        return (1, settings.concurrency) if settings.url is not None else (ENGINE_ROWS, 1)
     wanted = model if model is not None else config.judge.model
     return (32, 2) if wanted is None or wanted == EMBEDDED else _shape_of_path(Path(wanted))
 
 
 def _settings(wanted: str, config: Config) -> ModelConfig:
-    if "://" in wanted:
-        return ModelConfig(url=wanted)
-    if wanted in config.models:
-        return config.models[wanted]
+    found = reasoner_named(wanted, config)
+    if found is not None:
+        return found
+    profile = profile_called(wanted)
+    if profile is not None:
+        raise UsageError(
+            f"{profile.name} is not served on this machine",
+            hint=f"magistrate model serve {wanted}, and leave it running; or in this process: --model "
+            f"vllm:FOLDER, transformers:FOLDER or llamacpp:FILE.gguf; or --model URL",
+        )
     known = [EMBEDDED, *sorted(config.models)]
     near = difflib.get_close_matches(wanted, known, n=1)
     meant = f"did you mean {near[0]!r}? " if near else ""
@@ -169,7 +179,9 @@ def _stage(stage: Stage, file: Path, config: Config) -> Classifier:
         return classifier
     if stage.votes is not None and stage.votes.times > 1:
         check_sampling(model, settings)
-    return Standby(classifier, model, probe=None if settings.model is None else _sign_of_life(settings))
+    if settings.url is None:  # in this process: it loads, or it does not
+        return classifier
+    return Standby(classifier, model, probe=None if settings.model is None else _sign_of_life(settings.url, settings))
 
 
 def check_sampling(model: str, settings: ModelConfig) -> None:
@@ -185,13 +197,13 @@ def check_sampling(model: str, settings: ModelConfig) -> None:
         )
 
 
-def _sign_of_life(settings: ModelConfig) -> Probe:
+def _sign_of_life(url: str, settings: ModelConfig) -> Probe:
     """Ask a server which models it has: any answer is one."""
     from magistrate.backends.http import HttpBackend  # loads httpx
     from magistrate.errors import BackendError, UnreachableError
 
     http = HttpBackend(
-        settings.url,
+        url,
         settings.model,
         api_key_env=settings.api_key_env,
         timeout_s=min(settings.timeout_s, SIGN_OF_LIFE_S),
@@ -248,7 +260,7 @@ def _reasoner(
     from magistrate.dialects.registry import dialect_named
 
     backend = backend_for(settings, model_name=model_name)
-    return _asking(dialect_named(dialect or settings.dialect), settings, backend, effort, model_name)
+    return _asking(dialect_named(dialect or dialect_of(settings)), settings, backend, effort, model_name)
 
 
 def _planned(
@@ -266,7 +278,7 @@ def _planned(
     from magistrate.dialects.registry import dialect_named
 
     backend = backend_for(settings, model_name=model_name)
-    inner = _asking(dialect_named(dialect or settings.dialect), settings, backend, effort, model_name)
+    inner = _asking(dialect_named(dialect or dialect_of(settings)), settings, backend, effort, model_name)
     joint = _asking(SAFEGUARD_MULTI, settings, backend, effort, model_name)
     return Planned(inner, plan, joint=joint, budget=budget)
 
@@ -277,7 +289,7 @@ def _asking(
     """A reasoner that is asked only what its model takes: what is not is told before the first call."""
     from magistrate.models.limits import CheckedReasoner, limits_of
 
-    limits = limits_of(settings.url, model_name or settings.model, context_tokens=settings.context_tokens)
+    limits = limits_of(settings.url or "", model_name or settings.model, context_tokens=settings.context_tokens)
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
@@ -285,30 +297,43 @@ def _asking(
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
-    """Build the way to a model: HTTP, retried, and cached where the settings name a file."""
+    """Build the way to a model: HTTP, retried, or an engine in process; cached where the settings name a file."""
+    asked = (
+        _in_process(settings, model_name) if settings.url is None else _over_http(settings.url, settings, model_name)
+    )
+    if settings.cache is None:
+        return asked
+    from magistrate.backends.cache import CacheBackend
+
+    return CacheBackend(asked, Path(settings.cache).expanduser())
+
+
+def _in_process(settings: ModelConfig, model_name: str | None) -> Backend:
+    from magistrate.run.engines import engine_backend
+
+    assert settings.engine is not None and settings.weights is not None  # noqa: S101  # see ModelConfig
+    return engine_backend(settings.engine, settings.weights, model_name or settings.model, settings.context_tokens)
+
+
+def _over_http(url: str, settings: ModelConfig, model_name: str | None) -> Backend:
     from magistrate.backends.http import HttpBackend  # loads httpx
     from magistrate.backends.retry import RetryBackend
     from magistrate.models.limits import is_known_service
 
     http = HttpBackend(
-        settings.url,
+        url,
         model_name or settings.model,
         api_key_env=settings.api_key_env,
         timeout_s=settings.timeout_s,
         concurrency=settings.concurrency,
         context_tokens=settings.context_tokens,
-        ask_context=not is_known_service(settings.url),
+        ask_context=not is_known_service(url),
     )
-    retried = RetryBackend(http, attempts=settings.attempts)
-    if settings.cache is None:
-        return retried
-    from magistrate.backends.cache import CacheBackend
-
-    return CacheBackend(retried, Path(settings.cache).expanduser())
+    return RetryBackend(http, attempts=settings.attempts)
 
 
 def server_settings(model: str | None, config: Config) -> ModelConfig | None:
-    """The settings of the server that `model` names; None for a judge of the package, of a folder, lists or a cascade.
+    """The settings of the reasoner that `model` names; None for a judge of the package, a folder, lists or a cascade.
 
     Raises:
         UsageError: no such model.
