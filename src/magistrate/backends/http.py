@@ -21,18 +21,24 @@ from magistrate.backends.failures import code_of_error, code_of_status, retry_af
 from magistrate.backends.lifecycle import Openable
 from magistrate.backends.wire import (
     BUDGET,
+    FORMS,
     LOGPROBS,
     ChatAnswer,
     GarbageError,
     chat_body,
     chat_parameters,
+    form_name,
+    keeps_form,
     read_chat,
     read_error,
     read_models,
+    read_tokens,
     rejected_parameter,
+    tokens_body,
+    tokens_parameters,
 )
 from magistrate.errors import BackendError, UsageError
-from magistrate.types import CallFailure, Code, Completion, Request, Response, Usage
+from magistrate.types import CallFailure, Code, Completion, FinishReason, Request, Response, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +65,7 @@ class HttpBackend(Openable):
         concurrency: int = 16,
         max_body_bytes: int = MAX_BODY_BYTES,
         context_tokens: int | None = None,
+        token_ids: bool = False,
     ) -> None:
         """Store the settings; nothing is opened or sent.
 
@@ -71,6 +78,8 @@ class HttpBackend(Openable):
             concurrency: Most requests under way at once, over all calls of this instance.
             max_body_bytes: A larger answer is refused while it is read.
             context_tokens: The model's context, where known.
+            token_ids: Send prompts that a dialect rendered as tokens to `/completions`, which vLLM takes; the same
+                tokens reach the model as in process. The form of an answer is not enforced on this way.
 
         Raises:
             UsageError: a setting that cannot be used.
@@ -89,6 +98,7 @@ class HttpBackend(Openable):
         self._concurrency = concurrency
         self._max_body_bytes = max_body_bytes
         self._context_tokens = context_tokens
+        self._token_ids = token_ids
         self._places: _Places | None = None
         self._withheld: frozenset[str] = frozenset()
         self._notes: dict[str, str] = {}
@@ -103,9 +113,11 @@ class HttpBackend(Openable):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Log-probabilities and effort count as supported until the server rejects them."""
+        """Log-probabilities, effort and forms count as supported until the server rejects them."""
         return Capabilities(
             logprobs=LOGPROBS not in self._withheld,
+            token_ids=self._token_ids,
+            constrained=not self._token_ids and not self._withheld >= FORMS,
             effort="reasoning_effort" not in self._withheld,
             context_tokens=self._context_tokens,
         )
@@ -225,17 +237,23 @@ class HttpBackend(Openable):
         """
         withheld = self._withheld
         while True:
-            parameters = chat_parameters(request, withheld=withheld)
+            path, parameters, body = self._call(request, withheld)
             call.sent += 1
-            reply = await self._exchange(
-                client, "POST", f"{self._base_url}/chat/completions", chat_body(request, self._model, parameters)
-            )
+            reply = await self._exchange(client, "POST", f"{self._base_url}/{path}", body)
             rejected = rejected_parameter(read_error(reply.body), parameters) if reply.status in (400, 422) else None
             if rejected is None:
                 if reply.ok:
                     self._withhold(withheld)
                 return reply
             withheld |= {rejected}
+
+    def _call(self, request: Request, withheld: frozenset[str]) -> tuple[str, dict[str, object], bytes]:
+        """The path, the parameters and the body that put a request to the server."""
+        if request.token_ids is not None and self._token_ids:
+            parameters = tokens_parameters(request, withheld=withheld)
+            return "completions", parameters, tokens_body(request, self._model, parameters)
+        parameters = chat_parameters(request, withheld=withheld)
+        return "chat/completions", parameters, chat_body(request, self._model, parameters)
 
     def _withhold(self, parameters: frozenset[str]) -> None:
         for name in sorted(parameters - self._withheld):
@@ -277,6 +295,8 @@ class HttpBackend(Openable):
         if reply.fault:
             return self._failure(Code.SERVER_ERROR, reply.fault)
         try:
+            if request.token_ids is not None and self._token_ids:
+                return self._read_tokens(reply, request)
             answer = read_chat(reply.body)
         except GarbageError as garbage:
             return self._read_error_in_success(reply, request, garbage)
@@ -288,6 +308,21 @@ class HttpBackend(Openable):
             model=self._model,
             usage=answer.usage,
             first_token=answer.first_token,
+        )
+
+    def _read_tokens(self, reply: _Reply, request: Request) -> Completion:
+        """Take off the token that stopped it, as engines in process do."""
+        answer = read_tokens(reply.body)
+        self._note_other_model(answer.served_model)
+        tokens = answer.token_ids
+        if answer.finish_reason is FinishReason.STOP and tokens and tokens[-1] in request.stop_token_ids:
+            tokens = tokens[:-1]
+        return Completion(
+            final="",
+            finish_reason=answer.finish_reason,
+            model=self._model,
+            usage=answer.usage,
+            token_ids=tokens,
         )
 
     def _read_error_in_success(self, reply: _Reply, request: Request, garbage: GarbageError) -> CallFailure:
@@ -314,8 +349,20 @@ class HttpBackend(Openable):
         wanted = request.sampling.top_logprobs and LOGPROBS not in self._withheld
         if wanted and answer.final.strip() and not answer.first_token:
             self._note("no " + LOGPROBS, "the server was asked for logprobs and reported none for the answer")
-        if answer.served_model and answer.served_model != self._model:
-            name = shown_message(answer.served_model, private=(), secret=self._api_key)
+        self._note_broken_form(answer, request)
+        self._note_other_model(answer.served_model)
+
+    def _note_broken_form(self, answer: ChatAnswer, request: Request) -> None:
+        """Some servers take a parameter that they do not know, and do nothing."""
+        if request.constraint is None or answer.finish_reason is not FinishReason.STOP or not answer.final.strip():
+            return
+        form = request.constraint.form
+        if form_name(form) not in self._withheld and not keeps_form(form, answer.final):
+            self._note("form", f"the server took {form_name(form)} and gave an answer of another form")
+
+    def _note_other_model(self, served: str) -> None:
+        if served and served != self._model:
+            name = shown_message(served, private=(), secret=self._api_key)
             self._note("model", f"the server was asked for {self._model!r} and answers as {name!r}")
 
     def _failure(self, code: Code, detail: str, retry_after: float | None = None) -> CallFailure:

@@ -209,7 +209,9 @@ def _asking(dialect: Dialect, settings: ModelConfig, backend: Backend, effort: E
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
-    return Reasoner(dialect, backend, effort=effort or settings.effort, sampling=sampling)
+    return Reasoner(
+        dialect, backend, effort=effort or settings.effort, sampling=sampling, constrained=settings.constrained
+    )
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
@@ -223,6 +225,7 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
         api_key_env=settings.api_key_env,
         timeout_s=settings.timeout_s,
         concurrency=settings.concurrency,
+        token_ids=settings.token_ids,
     )
     retried = RetryBackend(http, attempts=settings.attempts)
     if settings.cache is None:
