@@ -4,7 +4,7 @@
     python scripts/smollm_checkpoint.py GGUF FOLDER
 
 vLLM wants a config.json beside the weights. The four-bit weights are widened to bfloat16: same model, 270 MB.
-Needs torch, transformers >= 5 and gguf.
+Needs torch, transformers >= 5.16, accelerate and gguf.
 """
 
 from __future__ import annotations
@@ -21,11 +21,20 @@ def main() -> None:
     given = parser.parse_args()
 
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where, file = str(given.gguf.parent), given.gguf.name
-    model = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.bfloat16)
-    model.save_pretrained(given.folder)
+    wide = GgufConfig(dequantize=True)
+    model = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, quantization_config=wide, dtype=torch.bfloat16)
+    given.folder.mkdir(parents=True, exist_ok=True)
+    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    weights = {name: value.contiguous() for name, value in model.state_dict().items() if name not in tied}
+    save_file(weights, given.folder / "model.safetensors", metadata={"format": "pt"})
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.config.save_pretrained(given.folder)
+    model.generation_config.save_pretrained(given.folder)
     AutoTokenizer.from_pretrained(where, gguf_file=file).save_pretrained(given.folder)
 
 

@@ -30,6 +30,7 @@ from magistrate.backends.wire import (
     form_name,
     keeps_form,
     read_chat,
+    read_context,
     read_error,
     read_models,
     read_tokens,
@@ -136,6 +137,23 @@ class HttpBackend(Openable):
         stack.callback(self._forget_places)
         if not self._asked_model:
             self._model = _only_model(await self.list_models(), self._base_url)
+        if self._token_ids and self._context_tokens is None:
+            self._context_tokens = await self._ask_context(self._places)
+
+    async def _ask_context(self, places: _Places) -> int:
+        """Read how long the model's context is: what is sent as tokens needs a budget.
+
+        Raises:
+            BackendError: the server does not say.
+        """
+        async with places.take() as client:
+            context = read_context(await self._get_models(client), self._model)
+        if context is None:
+            raise BackendError(
+                f"{self._base_url} does not say how long the context of {self._model!r} is",
+                hint="vLLM does; leave token_ids out for other servers, or give context_tokens",
+            )
+        return context
 
     def _forget_places(self) -> None:
         self._places = None
@@ -177,6 +195,10 @@ class HttpBackend(Openable):
             return await self._list_models(client)
 
     async def _list_models(self, client: httpx.AsyncClient) -> tuple[str, ...]:
+        return read_models(await self._get_models(client))
+
+    async def _get_models(self, client: httpx.AsyncClient) -> bytes:
+        """A body that can be read as a list of models."""
         url = f"{self._base_url}/models"
         try:
             with anyio.fail_after(self._timeout_s):
@@ -184,7 +206,8 @@ class HttpBackend(Openable):
             if not reply.ok:
                 code, detail = self._read_refusal(reply, None)
                 raise BackendError(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
-            return read_models(reply.body)
+            read_models(reply.body)
+            return reply.body
         except (httpx.RequestError, TimeoutError) as error:
             code = code_of_error(error)
             raise BackendError(
@@ -250,7 +273,7 @@ class HttpBackend(Openable):
     def _call(self, request: Request, withheld: frozenset[str]) -> tuple[str, dict[str, object], bytes]:
         """The path, the parameters and the body that put a request to the server."""
         if request.token_ids is not None and self._token_ids:
-            parameters = tokens_parameters(request, withheld=withheld)
+            parameters = tokens_parameters(request, withheld=withheld, context=self._context_tokens or 0)
             return "completions", parameters, tokens_body(request, self._model, parameters)
         parameters = chat_parameters(request, withheld=withheld)
         return "chat/completions", parameters, chat_body(request, self._model, parameters)

@@ -254,7 +254,8 @@ def _structured(form: AnswerForm) -> Any:
 
     if isinstance(form, Choices):
         return StructuredOutputsParams(choice=list(form.words))
-    return StructuredOutputsParams(json=form.schema)
+    # Without whitespace between fields, of which a small model may write without end.
+    return StructuredOutputsParams(json=form.schema, disable_any_whitespace=True)
 
 
 def _default_name(source: str) -> str:

@@ -107,6 +107,7 @@ class _TokensBody(_Wire):
 
 class _ModelEntry(_Wire):
     id: str
+    max_model_len: int | None = None
 
 
 class _ModelsBody(_Wire):
@@ -200,16 +201,16 @@ def _form_parameter(form: AnswerForm) -> dict[str, object]:
     return {JSON: {"type": "json_schema", "json_schema": named}}
 
 
-def tokens_parameters(request: Request, *, withheld: Collection[str]) -> dict[str, object]:
+def tokens_parameters(request: Request, *, withheld: Collection[str], context: int) -> dict[str, object]:
     """Name every parameter for going on with `Request.token_ids`, as vLLM takes them at `/completions`.
 
-    Without a budget vLLM would stop after 16 tokens; null leaves it the rest of the context.
+    Without a budget vLLM would stop after 16 tokens. The context as a budget is lowered by it to what is left.
     """
     sampling = request.sampling
     parameters: dict[str, object] = {"temperature": sampling.temperature, "seed": sampling.seed}
     return {
         **{name: value for name, value in parameters.items() if value is not None and name not in withheld},
-        BUDGET: sampling.max_output_tokens,
+        BUDGET: context if sampling.max_output_tokens is None else min(sampling.max_output_tokens, context),
         "stop_token_ids": list(request.stop_token_ids),
         "return_token_ids": True,
     }
@@ -294,6 +295,17 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return tuple(entry.id for entry in _ModelsBody.model_validate_json(body).data)
     except ValidationError as error:
         raise GarbageError(f"the answer is not a list of models ({_first_fault(error)})") from None
+
+
+def read_context(body: bytes, model: str) -> int | None:
+    """How long a model's context is, by the answer to `GET /models`; None where the server does not say.
+
+    Raises:
+        GarbageError: not JSON, or not of the form.
+    """
+    read_models(body)
+    entries = _ModelsBody.model_validate_json(body).data
+    return next((entry.max_model_len for entry in entries if entry.id == model), None)
 
 
 def read_error(body: bytes) -> ServerError:
