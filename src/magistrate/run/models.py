@@ -214,7 +214,14 @@ def _asking(
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
-    return CheckedReasoner(dialect, backend, limits, effort=effort or settings.effort, sampling=sampling)
+    return CheckedReasoner(
+        dialect,
+        backend,
+        limits,
+        effort=effort or settings.effort,
+        sampling=sampling,
+        constrained=settings.constrained,
+    )
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
@@ -231,6 +238,7 @@ def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Back
         concurrency=settings.concurrency,
         context_tokens=settings.context_tokens,
         ask_context=not is_known_service(settings.url),
+        token_ids=settings.token_ids,
     )
     retried = RetryBackend(http, attempts=settings.attempts)
     if settings.cache is None:
