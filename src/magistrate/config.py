@@ -64,6 +64,10 @@ class ModelConfig(_Table):
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     """Calls per request at the most, when the server is busy, slow or down."""
+    constrained: bool = False
+    """Hold answers to the form that the dialect asks for, where the server can."""
+    token_ids: bool = False
+    """The server takes prompts as tokens at /completions, as vLLM does: for the harmony dialects."""
     cache: str | None = None
     """File that keeps answers, so that an equal request is not paid for twice."""
 

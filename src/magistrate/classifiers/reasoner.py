@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -17,6 +18,7 @@ from magistrate.types import (
     CallFailure,
     Code,
     Completion,
+    Constraint,
     Decided,
     Effort,
     Failed,
@@ -28,6 +30,8 @@ from magistrate.types import (
     Usage,
     Verdict,
 )
+
+_log = logging.getLogger(__name__)
 
 TURN_APART = 1000
 """Seeds between two turns: more than a case has attempts."""
@@ -50,6 +54,7 @@ class Reasoner:
         sampling: Sampling | None = None,
         ladder: Ladder = DEFAULT_LADDER,
         max_attempts: int = 3,
+        constrained: bool = False,
     ) -> None:
         """Store what is needed; entering the context opens the backend.
 
@@ -60,6 +65,8 @@ class Reasoner:
             sampling: Goes before what the dialect asks for, where it says something.
             ladder: What is tried for each code.
             max_attempts: Calls a case at the most, the first included.
+            constrained: Hold answers to the form that the dialect asks for, where the backend can. Without it a
+                model that does not keep to the form is seen, and asked again.
 
         Raises:
             BackendError: the backend cannot do what the dialect needs.
@@ -78,6 +85,8 @@ class Reasoner:
         self._effort = effort or self._sampling.effort
         self._ladder = ladder
         self._max_attempts = max_attempts
+        self._constrained = constrained
+        self._form_notes: dict[str, None] = {}
 
     @property
     def name(self) -> str:
@@ -87,12 +96,14 @@ class Reasoner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What this pair of dialect and backend cannot do, in words for the user."""
-        if self._dialect.needs.logprobs and not self._backend.capabilities.logprobs:
-            return (
+        able = self._backend.capabilities
+        notes: list[str] = []
+        if self._dialect.needs.logprobs and not able.logprobs:
+            notes.append(
                 f"{self._dialect.name} gives probabilities from log-probabilities, which this backend does not report: "
-                "verdicts come without a probability",
+                "verdicts come without a probability"
             )
-        return ()
+        return (*notes, *self._form_notes)
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """Judge each case: same length, same order."""
@@ -143,7 +154,26 @@ class Reasoner:
             effort=theirs.effort,
             top_logprobs=top_logprobs,
         )
-        return request if sampling == theirs else replace(request, sampling=sampling)
+        constraint = self._form_of(request)
+        if (sampling, constraint) == (theirs, request.constraint):
+            return request
+        return replace(request, sampling=sampling, constraint=constraint)
+
+    def _form_of(self, request: Request) -> Constraint | None:
+        """What the answer is held to; where it is wanted and cannot be had, the user is told."""
+        if not self._constrained:
+            return None
+        if request.constraint is None:
+            self._note_form(f"{self._dialect.name} names no form that answers could be held to: they are free")
+        elif not self._backend.capabilities.constrained:
+            self._note_form("the backend cannot hold answers to a form: they are free, and read as they come")
+            return None
+        return request.constraint
+
+    def _note_form(self, text: str) -> None:
+        if text not in self._form_notes:
+            self._form_notes[text] = None
+            _log.warning("%s: %s", self.name, text)
 
     def _read(self, case: Case, response: Response) -> Verdict:
         if isinstance(response, Completion):

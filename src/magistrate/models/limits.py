@@ -238,6 +238,7 @@ class CheckedReasoner(Reasoner):
         *,
         effort: Effort | None = None,
         sampling: Sampling | None = None,
+        constrained: bool = False,
     ) -> None:
         """Store what is needed.
 
@@ -246,6 +247,7 @@ class CheckedReasoner(Reasoner):
             backend: How it is reached; says its context once it is open.
             limits: What is known before.
             effort: How long it may think; None leaves it to the server.
+            constrained: As for any reasoner.
             sampling: As for any reasoner; `max_output_tokens` is kept for the answer, `LEAST_ANSWER` where it is None.
 
         Raises:
@@ -254,7 +256,7 @@ class CheckedReasoner(Reasoner):
         """
         asked = sampling or Sampling()
         check_asked(limits, dialect=dialect, effort=effort, seed=asked.seed, max_output_tokens=asked.max_output_tokens)
-        super().__init__(dialect, backend, effort=effort, sampling=asked)
+        super().__init__(dialect, backend, effort=effort, sampling=asked, constrained=constrained)
         self._limits = limits
         self._rooms: dict[tuple[str, str, int], int] = {}
 

@@ -293,7 +293,14 @@ def _asking(
     sampling = Sampling(
         max_output_tokens=settings.max_output_tokens, temperature=settings.temperature, seed=settings.seed
     )
-    return CheckedReasoner(dialect, backend, limits, effort=effort or settings.effort, sampling=sampling)
+    return CheckedReasoner(
+        dialect,
+        backend,
+        limits,
+        effort=effort or settings.effort,
+        sampling=sampling,
+        constrained=settings.constrained,
+    )
 
 
 def backend_for(settings: ModelConfig, *, model_name: str | None = None) -> Backend:
@@ -328,6 +335,7 @@ def _over_http(url: str, settings: ModelConfig, model_name: str | None) -> Backe
         concurrency=settings.concurrency,
         context_tokens=settings.context_tokens,
         ask_context=not is_known_service(url),
+        token_ids=settings.token_ids,
     )
     return RetryBackend(http, attempts=settings.attempts)
 
