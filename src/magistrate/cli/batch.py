@@ -130,7 +130,8 @@ def command(
         recipe = recipe_for(
             model, config, model_name=model_name, effort=effort, dialect=dialect, plan=plan, max_calls=max_calls
         )
-        if replicas is None and server_settings(model, config) is not None:
+        server = server_settings(model, config)
+        if replicas is None and server is not None and server.url is not None:
             replicas = 1  # the server's concurrency is set for one that asks
         cluster = Cluster(ray, recipe, read, Crew(replicas=replicas, gpus=gpus, calls=settings.concurrency))
     report = anyio.run(_run, config, cluster or judge, read, opened, out, settings, not no_log, quiet)

@@ -63,6 +63,13 @@ def test_a_server_by_its_name_in_the_settings(tmp_path: Path) -> None:
     assert built_elsewhere(recipe, tmp_path / "there").name == "g"
 
 
+def test_an_address_means_the_same_there_as_here(tmp_path: Path) -> None:
+    url = "http://127.0.0.1:9/v1"
+    recipe = recipe_for(url, Config(), model_name="g")
+    assert Config.model_validate_json(recipe.settings).models[url].url == url
+    assert built_elsewhere(recipe, tmp_path / "there").name == "g"
+
+
 def test_a_key_is_never_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "swordfish")
     config = Config(models={"guard": ModelConfig(url="http://127.0.0.1:9/v1", api_key_env="MY_KEY")})

@@ -85,9 +85,17 @@ def recipe_for(
         dialect=dialect,
         plan=plan,
         max_calls=max_calls,
-        settings=config.model_dump_json(include={"judge", "models"}),
+        settings=_resolved(wanted, config).model_dump_json(include={"judge", "models"}),
         files={} if top is None else _packed(top, config),
     )
+
+
+def _resolved(wanted: str | None, config: Config) -> Config:
+    """The settings, with what the name means here: another machine serves other models."""
+    settings = server_settings(wanted, config)
+    if wanted is None or settings is None:
+        return config
+    return config.model_copy(update={"models": {**config.models, wanted: settings}})
 
 
 def _local_path(wanted: str | None, config: Config) -> Path | None:
