@@ -7,6 +7,7 @@ import itertools
 import json
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,8 @@ def engine(tiny: Path) -> Iterator[VllmEngine]:
         patch.setenv("HF_HUB_OFFLINE", "1")
         engine = VllmEngine(tiny, context_tokens=CONTEXT, kv_cache_bytes=1 << 28, eager=True)
         before = random.getstate()
-        engine.load()
+        with ThreadPoolExecutor(1) as loader:  # as `EngineBackend` does it
+            loader.submit(engine.load).result()
         assert random.getstate() == before
         yield engine
         engine.close()
