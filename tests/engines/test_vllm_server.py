@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -26,7 +27,7 @@ from magistrate.dialects.harmony import Harmony, load_encoding
 from magistrate.dialects.safeguard import Form, Safeguard
 from magistrate.policy.model import Policy
 from magistrate.run.verdicts import read_verdicts
-from magistrate.types import Completion, Content, Decided, Effort, Failed, Request, Sampling, Verdict
+from magistrate.types import Code, Completion, Content, Decided, Effort, Failed, Request, Sampling, Verdict
 
 pytest.importorskip("vllm", reason="needs vLLM: make engines")
 pytestmark = [pytest.mark.engine, needs_vocabulary]
@@ -37,7 +38,7 @@ POLICY = Policy.parse(
 )
 TEXT = Content.of_text("Buy <|end|> my 🥫 course – it's 50 % off!\n\n  Now.")
 ROWS = 40
-PATIENCE_S = 500
+PATIENCE_S = 900
 
 
 def judge(dialect: Dialect, backend: Backend, *, constrained: bool = False, seed: int = 1) -> Verdict:
@@ -64,10 +65,9 @@ def tokens_of_chat(server: VllmServer, request: Request) -> list[int]:
 
 
 def without_date(tokens: list[int]) -> str:
-    today = datetime.now(UTC).date().isoformat()
-    text = str(load_encoding().decode(tokens))
-    assert f"\nCurrent date: {today}" in text
-    return text.replace(f"\nCurrent date: {today}", "")
+    text, dates = re.subn(r"\nCurrent date: \d{4}-\d\d-\d\d", "", str(load_encoding().decode(tokens)))
+    assert dates == 1
+    return text
 
 
 @pytest.mark.parametrize("effort", [None, Effort.LOW, Effort.HIGH])
@@ -88,6 +88,7 @@ def test_the_chat_form_reaches_the_model_as_harmony_but_for_the_date(
 
 def test_tokens_over_http_are_the_tokens_of_the_model(server: VllmServer) -> None:
     request = Harmony(Form.BINARY).render(POLICY, TEXT)
+    request = replace(request, sampling=Sampling(max_output_tokens=200, temperature=0.0))
     body = {"model": "tiny", "prompt": request.token_ids, "max_tokens": 1, "return_token_ids": True}
     reply = httpx.post(f"{server.url}/completions", json=body, timeout=120, trust_env=False).json()
     assert tuple(reply["choices"][0]["prompt_token_ids"]) == request.token_ids
@@ -109,12 +110,18 @@ def test_harmony_judges_over_http(server: VllmServer) -> None:
     assert verdict.trace.usage.output_tokens
 
 
-@pytest.mark.parametrize("form", [Form.BINARY, Form.CATEGORY])
-def test_a_held_answer_can_be_read_whatever_the_weights(server: VllmServer, form: Form) -> None:
-    seen = [judge(Safeguard(form), HttpBackend(server.url), constrained=True, seed=seed) for seed in range(6)]
+def test_a_held_word_decides_whatever_the_weights(server: VllmServer) -> None:
+    seen = [judge(Safeguard(Form.BINARY), HttpBackend(server.url), constrained=True, seed=seed) for seed in range(6)]
     assert any(isinstance(verdict, Decided) for verdict in seen)
-    cut_or_read = {"truncated", "contradictory", "empty_answer"}
-    assert all(isinstance(v, Decided) or (isinstance(v, Failed) and v.code.value in cut_or_read) for v in seen)
+    # Random weights may think until the budget is spent.
+    assert all(isinstance(v, Decided) or (isinstance(v, Failed) and v.code is Code.TRUNCATED) for v in seen), seen
+
+
+def test_held_json_is_read_or_cut_off_whatever_the_weights(server: VllmServer) -> None:
+    """VLLM lets blanks stand between the fields, and random weights write many."""
+    seen = [judge(Safeguard(Form.CATEGORY), HttpBackend(server.url), constrained=True, seed=seed) for seed in range(4)]
+    codes = {verdict.code for verdict in seen if isinstance(verdict, Failed)}
+    assert codes <= {Code.TRUNCATED, Code.CONTRADICTORY}
 
 
 def test_the_reasoning_before_a_held_answer_is_free(server: VllmServer) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE_S = 400
+PATIENCE_S = 900
 """Importing vLLM and building its token tables took 60 s on two idle cores, and several times that on busy ones."""
 CONTEXT_TOKENS = 4096
 
@@ -48,6 +48,7 @@ class VllmServer:
             **os.environ,
             "VLLM_NO_USAGE_STATS": "1",
             "HF_HUB_OFFLINE": "1",
+            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # or every engine on this machine shares one core
             "TIKTOKEN_ENCODINGS_BASE": str(self._vocabulary),
         }
         command = [str(Path(sys.executable).with_name("vllm")), "serve", str(self._weights)]

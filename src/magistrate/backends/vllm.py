@@ -10,7 +10,7 @@ import gc
 import importlib.util
 import os
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -194,6 +194,8 @@ class VllmEngine:
             "enable_prefix_caching": self._prefix_caching,
             "enforce_eager": self._eager,
             "trust_remote_code": False,
+            # No blanks between JSON fields, of which a small model may write without end.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
         }
 
     def _generated(self, written: _Written, prompt: Prompt) -> Generated:
@@ -254,8 +256,7 @@ def _structured(form: AnswerForm) -> Any:
 
     if isinstance(form, Choices):
         return StructuredOutputsParams(choice=list(form.words))
-    # Without whitespace between fields, of which a small model may write without end.
-    return StructuredOutputsParams(json=form.schema, disable_any_whitespace=True)
+    return StructuredOutputsParams(json=form.schema)
 
 
 def _default_name(source: str) -> str:
@@ -272,7 +273,7 @@ def _refuse_missing_path(source: str) -> None:
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
+def _random_state_kept() -> Generator[None]:
     """Keep our generators: vLLM seeds this process's own when it loads, and retries draw their waits from them."""
     import numpy as np
 
