@@ -7,6 +7,7 @@
     * ConfigError         magistrate.toml: unknown key, wrong type, unknown model name
     * InputError          a row of an input file that cannot be read as a case
     * BackendError        a backend that cannot be opened or used as it is set up
+        * UnreachableError      its server does not answer now, and may later
     * StoreError          the decision log cannot be opened, read or written
     * MissingExtraError   a feature whose optional packages are not installed
 
@@ -64,6 +65,10 @@ class InputError(MagistrateError):
 
 class BackendError(MagistrateError):
     """A backend that cannot be opened or cannot do what the dialect needs."""
+
+
+class UnreachableError(BackendError):
+    """A backend whose server does not answer now: it may be starting, or down, or the address may be wrong."""
 
 
 class StoreError(MagistrateError):

@@ -337,6 +337,16 @@ class Course(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCount:
+    """What a stage that was asked several times said: first verdict, repeats and other wordings together."""
+
+    violation: int
+    no_violation: int
+    undecided: int
+    """Abstained or failed: no vote for either side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What one stage of a cascade did with a case, and why."""
 
@@ -352,7 +362,11 @@ class Step:
     detail: str
     """Why, in words."""
     latency_ms: float = 0.0
+    """Of all votes together."""
     usage: Usage = Usage()
+    """Of all votes together."""
+    votes: VoteCount | None = None
+    """None where the stage was asked once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
