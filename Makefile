@@ -3,8 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES ?= 200
 DATA ?= ../shared/data
+WHEELS ?= .wheels
+LLAMACPP ?= 0.3.36
 
-.PHONY: demo test check unit slow engines engine-tests engine-demo bench leaderboard steering model wheel lock clean
+.PHONY: demo test check unit slow engines engine-tests engine-demo llamacpp bench leaderboard steering model wheel lock clean
 
 demo: .venv/.ready ## judge the golden set of the spam policy with the embedded judge
 	$(BIN)/magistrate evaluate --policy spam
@@ -27,6 +29,11 @@ engines: .venv-vllm/.ready ## vLLM for CPUs in an environment of its own, .venv-
 
 engine-tests: .venv-vllm/.ready ## a real vLLM with a tiny gpt-oss: served, killed, started again, and in process
 	.venv-vllm/bin/python -m pytest -m engine tests/engines
+
+llamacpp: .venv/.ready ## llama.cpp in process: compiled once into WHEELS, which needs a C++ compiler, and installed from there
+	ls $(WHEELS)/llama_cpp_python-$(LLAMACPP)-*.whl 2> /dev/null || $(BIN)/python -m pip wheel --quiet --no-deps \
+	  --no-binary llama-cpp-python --wheel-dir $(WHEELS) llama-cpp-python==$(LLAMACPP)
+	$(BIN)/python -m pip install --quiet --find-links $(WHEELS) llama-cpp-python==$(LLAMACPP)
 
 bench: .venv/.ready-dev ## every benchmark; figures go to the terminal
 	$(BIN)/python -m benchmarks.overhead

@@ -151,3 +151,21 @@ def test_what_it_does_not_know_it_passes_over_and_what_it_cannot_read_it_calls_i
     assert strict.status_code == 500
     developer = post(url, messages=[{"role": "developer", "content": "x"}])
     assert developer.status_code == 500
+
+
+@pytest.mark.parametrize("form", [Form.BINARY, Form.CATEGORY])
+def test_what_constrained_is_worth_there(url: str, form: Form) -> None:
+    """Words are passed over, which is found out and said; a schema is its own fault, which is a typed failure."""
+
+    async def run() -> tuple[Verdict, tuple[str, ...]]:
+        backend = HttpBackend(url, timeout_s=PATIENCE_S, concurrency=1)
+        sampling = Sampling(max_output_tokens=4, temperature=0.0)
+        judge = Reasoner(Safeguard(form), backend, sampling=sampling, ladder=NO_LADDER, constrained=True)
+        async with judge:
+            (verdict,) = await judge.judge_many([Case(SPAM, Content.of_text("Buy now!"))])
+            return verdict, (*judge.notes, *backend.notes)
+
+    verdict, notes = asyncio.run(run())
+    assert isinstance(verdict, Failed)
+    assert (verdict.code is Code.SERVER_ERROR) == (form is Form.CATEGORY)
+    assert bool(notes) or form is Form.CATEGORY or verdict.code is Code.TRUNCATED, (verdict, notes)
