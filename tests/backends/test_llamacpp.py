@@ -18,14 +18,13 @@ from magistrate.backends.engine import EngineBackend, EngineError, Generated, Pr
 from magistrate.backends.llamacpp import LlamaCppEngine
 from magistrate.case import Case
 from magistrate.classifiers.reasoner import Reasoner
+from magistrate.dialects.base import Dialect
 from magistrate.dialects.harmony import Harmony
 from magistrate.dialects.safeguard import Form, Safeguard
 from magistrate.errors import BackendError, UsageError
-from magistrate.policy.model import Policy
 from magistrate.types import (
     AnswerForm,
     Choices,
-    Constraint,
     Content,
     Decided,
     Effort,
@@ -33,7 +32,6 @@ from magistrate.types import (
     FinishReason,
     JsonSchema,
     Message,
-    Request,
     Role,
     Sampling,
     Verdict,
@@ -403,23 +401,19 @@ TEXTS = [
 ]
 
 
-class Holding:
-    """A dialect whose answer is held to a form."""
-
-    def __init__(self, inner: Any, form: AnswerForm, after: tuple[int, ...] = ()) -> None:
-        self._inner = inner
-        self._constraint = Constraint(form=form, after=after)
-        self.name, self.needs, self.parse, self.repair = inner.name, inner.needs, inner.parse, inner.repair
-
-    def render(self, policy: Policy, content: Content, *, effort: Effort | None = None) -> Request:
-        request: Request = self._inner.render(policy, content, effort=effort)
-        return replace(request, constraint=self._constraint)
-
-
-def judge(engine: LlamaCppEngine, dialect: Any, texts: Sequence[str] = TEXTS) -> list[Verdict]:
+def judge(
+    engine: LlamaCppEngine, dialect: Dialect, texts: Sequence[str] = TEXTS, *, constrained: bool = False
+) -> list[Verdict]:
     async def run() -> list[Verdict]:
         sampling = Sampling(max_output_tokens=60, seed=1)
-        judge = Reasoner(dialect, EngineBackend(engine), sampling=sampling, effort=Effort.LOW, max_attempts=2)
+        judge = Reasoner(
+            dialect,
+            EngineBackend(engine),
+            sampling=sampling,
+            effort=Effort.LOW,
+            max_attempts=2,
+            constrained=constrained,
+        )
         async with judge:
             return await judge.judge_many([Case(SPAM, Content.of_text(text)) for text in texts])
 
@@ -455,9 +449,8 @@ def test_noise_of_a_gpt_oss_is_a_typed_failure_and_no_verdict() -> None:
 
 @pytest.mark.usefixtures("vocabulary")
 def test_an_answer_of_a_gpt_oss_that_is_held_is_a_verdict() -> None:
-    mark = (CHANNEL, FINAL, MESSAGE)
     texts = [f"{text} {number}" for number in range(3) for text in TEXTS]
-    words = judge(fresh(tiny_safeguard()), Holding(Harmony(Form.BINARY), Choices(("VALID", "INVALID")), mark), texts)
+    words = judge(fresh(tiny_safeguard()), Harmony(Form.BINARY), texts, constrained=True)
     decided = [verdict for verdict in words if isinstance(verdict, Decided)]
     assert decided
     assert all(verdict.trace.answer in ("VALID", "INVALID") for verdict in decided)
@@ -470,7 +463,7 @@ def test_smollm2_judges_through_its_template() -> None:
     free = judge(fresh(smollm2()), Safeguard(Form.BINARY), TEXTS[:2])
     assert all(isinstance(verdict, Decided | Failed) for verdict in free)
     assert all(verdict.trace.answer or isinstance(verdict, Failed) for verdict in free)
-    held = judge(fresh(smollm2()), Holding(Safeguard(Form.BINARY), Choices(("VALID", "INVALID"))))
+    held = judge(fresh(smollm2()), Safeguard(Form.BINARY), constrained=True)
     assert all(isinstance(verdict, Decided) for verdict in held), held
-    json_held = judge(fresh(smollm2()), Holding(Safeguard(Form.CATEGORY), SCHEMA), TEXTS[:2])
-    assert all(json.loads(verdict.trace.answer) for verdict in json_held)
+    (json_held,) = judge(fresh(smollm2()), Safeguard(Form.CATEGORY), TEXTS[:1], constrained=True)
+    assert set(json.loads(json_held.trace.answer)) == {"violation", "policy_category"}
