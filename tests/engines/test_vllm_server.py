@@ -139,7 +139,7 @@ def test_the_command_line_judges_through_it(server: VllmServer, tmp_path: Path) 
 def test_a_server_killed_in_mid_batch_costs_no_row_and_judges_none_twice(server: VllmServer, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps({"id": f"r{n}", "text": f"post number {n}"}) + "\n" for n in range(ROWS)))
-    batch = ["batch", "--policy", "spam", "--model", "tiny", "--no-log", "--quiet", str(source), str(out)]
+    batch = ["batch", "--policy", "spam", "--model", "tiny", "--no-log", "--quiet", str(source), "--out", str(out)]
     first = subprocess.Popen(arguments(*batch), env=environment(tmp_path, server), start_new_session=True)
     wait_for_rows(out, 4, first)
     server.kill()
