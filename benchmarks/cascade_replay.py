@@ -215,7 +215,7 @@ def _benchmark_screens(
         return {}
     own = {name.partition("/")[2]: policy for name, policy in policies.items()}
     logits = all_scores(list(texts.values()), own, data)
-    columns = dict(zip(SCREENS, (1 / (1 + np.exp(-logits))).T.tolist(), strict=True))
+    columns: dict[str, list[float]] = dict(zip(SCREENS, (1 / (1 + np.exp(-logits))).T.tolist(), strict=True))
     columns[SCREEN] = [0.5] * len(texts)  # its calibrator reads the others
     policy = next(iter(policies.values()))
     return {
