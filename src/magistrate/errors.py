@@ -7,6 +7,7 @@
     * ConfigError         magistrate.toml: unknown key, wrong type, unknown model name
     * InputError          a row of an input file that cannot be read as a case
     * BackendError        a backend that cannot be opened or used as it is set up
+    * WeightsError        a model's weights that cannot be had, or are not what they should be
     * StoreError          the decision log cannot be opened, read or written
     * MissingExtraError   a feature whose optional packages are not installed
 
@@ -64,6 +65,10 @@ class InputError(MagistrateError):
 
 class BackendError(MagistrateError):
     """A backend that cannot be opened or cannot do what the dialect needs."""
+
+
+class WeightsError(MagistrateError):
+    """A model's weights that cannot be had, or that are not what they should be."""
 
 
 class StoreError(MagistrateError):
