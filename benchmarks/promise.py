@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.cascade import DATA, MODEL, Recorded, halves, load
 from benchmarks.recorded import RECORDED
+from magistrate.classifiers.cascade.ledger import CostUnit
 from magistrate.config import Config
 from magistrate.digest import text_digest
 from magistrate.policy.model import Policy
@@ -118,7 +119,7 @@ def timed() -> None:
     )
     groups = np.unique([text_digest(str(n)) for n in range(LABELLED)], return_inverse=True)[1]
     started, busy = time.perf_counter(), time.process_time()
-    found = fit_judged(options, stages, truth, groups.astype(np.int64), unit="tokens")
+    found = fit_judged(options, stages, truth, groups.astype(np.int64), unit=CostUnit.TOKENS)
     print(
         f"a cascade of 3 stages fitted on {LABELLED:,} labelled cases in {time.perf_counter() - started:.1f} s "
         f"({time.process_time() - busy:.1f} s of CPU), frontier included: F1 {found.point.f1.value:.3f} at "

@@ -21,7 +21,7 @@ def test_a_named_model_is_read(tmp_path: Path) -> None:
     )
     assert config.models["guard"].effort is Effort.LOW
     assert config.models["guard"].attempts == 2
-    assert config.models["guard"].dialect == "safeguard.rationale.v1"
+    assert config.models["guard"].dialect is None
 
 
 def test_no_file_gives_defaults_that_never_allow_what_is_not_decided() -> None:

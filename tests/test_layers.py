@@ -22,6 +22,7 @@ LEVELS = {
     "classifiers": 4,
     "config": 5,
     "store": 5,
+    "models": 5,
     "run": 6,
     "evaluate": 7,
     "train": 8,

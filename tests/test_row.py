@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -31,6 +33,7 @@ from magistrate.types import (
     Trace,
     Usage,
     Verdict,
+    VoteCount,
 )
 
 TRACE = Trace(
@@ -45,6 +48,7 @@ TRACE = Trace(
 
 texts = st.text(st.characters(), max_size=30) | st.text(st.characters(categories=["Cc", "Cs", "Zl", "Zp"]), max_size=5)
 unit = st.floats(0, 1)
+small = st.integers(0, 9)
 counts = st.none() | st.integers(0, 1 << 40)
 usages = st.builds(Usage, counts, counts, counts, st.integers(0, 9))
 spans = st.builds(Span, st.integers(0, 99), st.integers(0, 99), st.integers(0, 9))
@@ -67,6 +71,7 @@ steps = st.builds(
     detail=texts,
     latency_ms=unit,
     usage=usages,
+    votes=st.none() | st.builds(VoteCount, violation=small, no_violation=small, undecided=small),
 )
 traces = st.builds(
     Trace,
@@ -201,3 +206,13 @@ def test_a_row_of_before_there_were_steps_is_read() -> None:
     values = verdict_row("1", Failed(code=Code.REFUSAL, detail="", trace=TRACE)).to_dict()
     del values["steps"]
     assert VerdictRow.from_dict(values).steps == ()
+
+
+def test_a_step_of_before_there_were_votes_is_read() -> None:
+    step = Step(
+        stage="s", model="m", course=Course.CLEARED, probability=0.1, clear_below=0.2, flag_from=None, detail=""
+    )
+    values = verdict_row("1", Failed(code=Code.REFUSAL, detail="", trace=replace(TRACE, steps=(step,)))).to_dict()
+    (written,) = cast("list[dict[str, object]]", values["steps"])
+    del written["votes"]
+    assert VerdictRow.from_dict(values).steps == (step,)

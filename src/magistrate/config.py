@@ -8,8 +8,9 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -21,6 +22,15 @@ from magistrate.types import Effort
 FILE_NAME = "magistrate.toml"
 CONFIG_VARIABLE = "MAGISTRATE_CONFIG"
 
+
+class InProcess(StrEnum):
+    """Engines that run weights in this process."""
+
+    VLLM = "vllm"
+    TRANSFORMERS = "transformers"
+    LLAMACPP = "llamacpp"
+
+
 ActionName = Literal["allow", "hold", "block"]
 
 
@@ -29,25 +39,51 @@ class _Table(BaseModel):
 
 
 class ModelConfig(_Table):
-    """A named model: `[models.NAME]`."""
+    """A named model: `[models.NAME]`, behind an address or in this process."""
 
-    url: str
+    url: str | None = None
     """Address of an OpenAI-compatible server, ending in /v1."""
+    engine: InProcess | None = None
+    """What runs the weights in this process; in place of `url`."""
+    weights: str | None = None
+    """For `engine`: a folder, a GGUF file, or a repository of the Hugging Face Hub."""
     model: str | None = None
     """Name of the model at that server; may be left out where the server serves just one."""
-    dialect: str = "safeguard.rationale.v1"
+    dialect: str | None = None
+    """Where nothing is said: `safeguard.rationale.v1`, and for gpt-oss in process `harmony.rationale.v1`."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; the key itself is never written here."""
     effort: Effort | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     seed: int | None = None
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    context_tokens: Annotated[int, Field(gt=0)] | None = None
+    """Of prompt and answer together, where the server does not say it itself and it is not the model's own."""
     concurrency: Annotated[int, Field(gt=0, le=4096)] = 16
     timeout_s: Annotated[float, Field(gt=0)] = 60.0
     attempts: Annotated[int, Field(ge=1, le=20)] = 4
     """Calls per request at the most, when the server is busy, slow or down."""
+    constrained: bool = False
+    """Hold answers to the form that the dialect asks for, where the server can."""
+    token_ids: bool = False
+    """The server takes prompts as tokens at /completions, as vLLM does: for the harmony dialects."""
     cache: str | None = None
     """File that keeps answers, so that an equal request is not paid for twice."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        """Either a server or an engine in process.
+
+        Raises:
+            ValueError: both, or neither; an engine without weights, or weights without an engine.
+        """
+        if self.url is not None and (self.engine is not None or self.weights is not None):
+            raise ValueError("url is for a server, engine and weights are for this process: give one of the two")
+        if self.url is None and self.engine is None:
+            raise ValueError("say where the model is: url, or engine and weights")
+        if self.engine is not None and self.weights is None:
+            raise ValueError(f"engine {self.engine.value!r} needs weights: a folder, a file or a repository")
+        return self
 
 
 class PriceConfig(_Table):
@@ -145,6 +181,13 @@ class Config(_Table):
         return home_folder() / "decisions.db"
 
 
+def served_folder() -> Path:
+    """Where files say which models `magistrate model serve` serves, and where the engines' logs are."""
+    home = os.environ.get(HOME_VARIABLE)
+    folder = Path(home) if home else Path(platformdirs.user_state_dir("magistrate", appauthor=False))
+    return folder / "served"
+
+
 def find_config() -> Path | None:
     """The settings file that applies, None where there is none.
 
@@ -197,7 +240,8 @@ def _config_error(path: Path, error: ValidationError) -> ConfigError:
         near = difflib.get_close_matches(place[-1], known, n=1)
         meant = f"did you mean {near[0]!r}? " if near else ""
         return ConfigError(f"{path}: unknown key {dotted!r}", hint=f"{meant}allowed: {', '.join(known)}")
-    return ConfigError(f"{path}: {dotted}: {first['msg']}", hint="see docs/configuration.md")
+    said = first["msg"].removeprefix("Value error, ")
+    return ConfigError(f"{path}: {dotted}: {said}", hint="see docs/configuration.md")
 
 
 def _known_keys(place: list[str]) -> list[str]:

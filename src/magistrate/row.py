@@ -25,6 +25,7 @@ from magistrate.types import (
     Trace,
     Usage,
     Verdict,
+    VoteCount,
 )
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class VerdictRow:
 
 ROW_FIELDS = tuple(f.name for f in fields(VerdictRow))
 USAGE_FIELDS = tuple(f.name for f in fields(Usage))
+VOTE_FIELDS = tuple(f.name for f in fields(VoteCount))
 EVIDENCE_FIELDS = tuple(f.name for f in fields(Evidence))
 
 
@@ -297,6 +299,7 @@ def _step_dict(step: Step) -> dict[str, object]:
         "detail": step.detail,
         "latency_ms": step.latency_ms,
         "usage": _usage_dict(step.usage),
+        "votes": None if step.votes is None else {name: getattr(step.votes, name) for name in VOTE_FIELDS},
     }
 
 

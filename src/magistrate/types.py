@@ -194,6 +194,33 @@ class Sampling:
     """How many alternatives of the first answer token to report; 0 for none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The answer is one of these words and nothing else."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """The answer is one JSON value of this schema."""
+
+    schema: str
+    """The schema as JSON text."""
+
+
+AnswerForm = Choices | JsonSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """What the answer can be at all, where an engine can enforce it. The reasoning before it stays free."""
+
+    form: AnswerForm
+    after: tuple[int, ...] = ()
+    """Tokens behind which the answer begins, for `Request.token_ids`; empty where the model does not reason first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One call to a model. Two equal requests may be answered from one cache entry."""
@@ -203,6 +230,8 @@ class Request:
     token_ids: tuple[int, ...] | None = None
     """The whole prompt as tokens, for engines in process; None where the server renders `messages`."""
     stop_token_ids: tuple[int, ...] = ()
+    constraint: Constraint | None = None
+    """None asks for nothing to be enforced; a backend without `Capabilities.constrained` must not be given one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +337,16 @@ class Course(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VoteCount:
+    """What a stage that was asked several times said: first verdict, repeats and other wordings together."""
+
+    violation: int
+    no_violation: int
+    undecided: int
+    """Abstained or failed: no vote for either side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What one stage of a cascade did with a case, and why."""
 
@@ -323,7 +362,11 @@ class Step:
     detail: str
     """Why, in words."""
     latency_ms: float = 0.0
+    """Of all votes together."""
     usage: Usage = Usage()
+    """Of all votes together."""
+    votes: VoteCount | None = None
+    """None where the stage was asked once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from tests.dialects.samples import SPAM, TOXIC, completion, outcome
 from magistrate.backends.base import Capabilities
 from magistrate.backends.scripted import ScriptedBackend
 from magistrate.case import Case
-from magistrate.classifiers.base import Classifier
+from magistrate.classifiers.base import Classifier, Repeatable
 from magistrate.classifiers.ladder import DEFAULT_LADDER, NO_LADDER, Ladder
 from magistrate.classifiers.reasoner import Reasoner
 from magistrate.dialects.fence import unfence
@@ -180,6 +180,23 @@ def test_asking_the_same_again_takes_another_seed() -> None:
     judge(Reasoner(BINARY, backend, ladder=ladder, sampling=Sampling(seed=7)), "x")
     assert [r.sampling.seed for r in backend.requests] == [7, 8, 9]
     assert len({r.messages for r in backend.requests}) == 1
+
+
+def test_each_turn_asks_with_a_seed_of_its_own_in_one_batch() -> None:
+    backend = Counting(lambda _: "0")
+    reasoner = Reasoner(BINARY, backend, sampling=Sampling(seed=7))
+    case = Case(SPAM, Content.of_text("hello"))
+
+    async def run() -> list[Verdict]:
+        async with reasoner:
+            return await reasoner.judge_again([case, case, case], [0, 1, 2])
+
+    assert len(asyncio.run(run())) == 3
+    seeds = [request.sampling.seed for request in backend.requests]
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 3
+    assert backend.sizes == [3]
+    assert isinstance(reasoner, Repeatable)
 
 
 def test_a_failed_call_is_left_to_the_backends() -> None:

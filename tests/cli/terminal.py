@@ -46,9 +46,16 @@ def answering(answer: Callable[[str], str], *, reasoning: str = "I look at the r
     return conversing(lambda messages: answer(messages[-1]), reasoning=reasoning)
 
 
-@contextmanager
-def conversing(answer: Callable[[list[str]], str], *, reasoning: str = "I look at the rules.") -> Generator[str]:
+def conversing(
+    answer: Callable[[list[str]], str], *, reasoning: str = "I look at the rules."
+) -> AbstractContextManager[str]:
     """The same, with all messages of a request."""
+    return sampling(lambda messages, _: answer(messages), reasoning=reasoning)
+
+
+@contextmanager
+def sampling(answer: Callable[[list[str], int], str], *, reasoning: str = "I look at the rules.") -> Generator[str]:
+    """The same, with the seed of the request, 0 where it has none."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -58,7 +65,7 @@ def conversing(answer: Callable[[list[str]], str], *, reasoning: str = "I look a
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            final = answer([m["content"] for m in body["messages"]])
+            final = answer([m["content"] for m in body["messages"]], body.get("seed") or 0)
             message = {"content": final, "reasoning": reasoning}
             usage = {"prompt_tokens": 10, "completion_tokens": 5}
             self._send({"model": "guard", "choices": [{"finish_reason": "stop", "message": message}], "usage": usage})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +21,9 @@ from magistrate.policy.starter import read_starter, starter_names
 from magistrate.types import Code, Content, Decided, Effort, Message, Request, Role, Target
 
 CHAT_DIALECTS = [dialect for name, dialect in DIALECTS.items() if not name.startswith("harmony.")]
-POLICY_FIRST = [dialect for dialect in CHAT_DIALECTS if dialect.name != "shieldgemma.v1"]
+CONTENT_FIRST = {"shieldgemma.v1", "granite_guardian.v1"}
+"""As they were trained."""
+POLICY_FIRST = [dialect for dialect in CHAT_DIALECTS if dialect.name not in CONTENT_FIRST]
 BENIGN = {
     Target.TEXT: Content.of_text("hello"),
     Target.USER: Content.of_chat([Message(Role.USER, "hello")], Target.USER),
@@ -32,9 +35,14 @@ policies = st.sampled_from(POLICIES)
 efforts = st.sampled_from([None, *Effort])
 
 
+def fenced(request: Request) -> int:
+    """Which message holds the content: the last, but for a family that puts its question behind it."""
+    return next(i for i, m in enumerate(request.messages) if re.search(r"\[\[[0-9a-f]{12} content: ", m.content))
+
+
 def around(request: Request) -> tuple[str, str]:
-    """The text before and behind the fence of the last message."""
-    text = request.messages[-1].content
+    """The text before and behind the fence."""
+    text = request.messages[fenced(request)].content
     mark = text[text.index(" content: ") - 12 :][:12]
     before, _, rest = text.partition(f"[[{mark} content: ")
     return before, rest.partition(f"[[{mark} end]]")[2]
@@ -47,10 +55,12 @@ def test_no_content_changes_the_structure_of_a_request(
     request = dialect.render(policy, content, effort=effort)
     plain = dialect.render(policy, BENIGN[content.target], effort=effort)
     assert [m.role for m in request.messages] == [m.role for m in plain.messages]
-    assert request.messages[:-1] == plain.messages[:-1]
+    place = fenced(plain)
+    others = [message for i, message in enumerate(request.messages) if i != place]
+    assert others == [message for i, message in enumerate(plain.messages) if i != place]
     assert around(request) == around(plain)
     assert request.sampling == plain.sampling
-    assert unfence(request.messages[-1].content) == content
+    assert unfence(request.messages[place].content) == content
     for message in request.messages:
         message.content.encode("utf-8")
 
@@ -69,7 +79,13 @@ def test_what_comes_before_the_content_is_the_same_for_all(
 def canonical(dialect: Dialect, policy: Policy) -> Iterator[tuple[str, bool, str | None]]:
     """Answers as the prompt asks for them: text, verdict, cited rule."""
     family = dialect.name.split(".")[0]
-    words = {"cope": ("1", "0"), "shieldstral": ("yes", "no"), "shieldgemma": ("Yes", "No")}
+    words = {
+        "cope": ("1", "0"),
+        "shieldstral": ("yes", "no"),
+        "shieldgemma": ("Yes", "No"),
+        "granite_guardian": tuple(f"<think>\n</think>\n<score> {word} </score>" for word in ("yes", "no")),
+        "dynaguard": tuple(f"<answer>\n{word}\n</answer>" for word in ("FAIL", "PASS")),
+    }
     if family in words:
         yield words[family][0], True, None
         yield words[family][1], False, None

@@ -18,6 +18,8 @@ class Capabilities:
     token_ids: bool = False
     """Takes `Request.token_ids`."""
     effort: bool = False
+    constrained: bool = False
+    """Enforces `Request.constraint`, on the answer alone."""
     context_tokens: int | None = None
 
 

@@ -28,7 +28,10 @@ class Record:
 
 def request_digest(request: Request, model: str) -> Digest:
     """Name a request to a model. Equal names may be answered by the same response."""
-    return value_digest({"form": _FORM, "model": model, "request": request})
+    fields: dict[str, object] = {field.name: getattr(request, field.name) for field in dataclasses.fields(request)}
+    if request.constraint is None:  # answers that were kept before there were constraints are still found
+        del fields["constraint"]
+    return value_digest({"form": _FORM, "model": model, "request": fields})
 
 
 def encode_response(response: Response) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -21,18 +22,25 @@ from magistrate.backends.failures import code_of_error, code_of_status, retry_af
 from magistrate.backends.lifecycle import Openable
 from magistrate.backends.wire import (
     BUDGET,
+    FORMS,
     LOGPROBS,
     ChatAnswer,
     GarbageError,
     chat_body,
     chat_parameters,
+    form_name,
+    keeps_form,
     read_chat,
+    read_context,
     read_error,
     read_models,
+    read_tokens,
     rejected_parameter,
+    tokens_body,
+    tokens_parameters,
 )
-from magistrate.errors import BackendError, UsageError
-from magistrate.types import CallFailure, Code, Completion, Request, Response, Usage
+from magistrate.errors import BackendError, UnreachableError, UsageError
+from magistrate.types import CallFailure, Code, Completion, FinishReason, Request, Response, Usage
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +48,8 @@ CONNECT_LIMIT_S = 10.0
 KEEP_ALIVE_S = 60.0
 MAX_BODY_BYTES = 8_000_000
 MODELS_SHOWN = 8
+CONTEXT_LIMIT_S = 2.0
+"""For asking a server for its context, which is not needed to go on."""
 
 
 class HttpBackend(Openable):
@@ -59,6 +69,8 @@ class HttpBackend(Openable):
         concurrency: int = 16,
         max_body_bytes: int = MAX_BODY_BYTES,
         context_tokens: int | None = None,
+        ask_context: bool = False,
+        token_ids: bool = False,
     ) -> None:
         """Store the settings; nothing is opened or sent.
 
@@ -71,6 +83,10 @@ class HttpBackend(Openable):
             concurrency: Most requests under way at once, over all calls of this instance.
             max_body_bytes: A larger answer is refused while it is read.
             context_tokens: The model's context, where known.
+            ask_context: Ask the server for it on entering, where it is not given; one that does not tell is used all
+                the same.
+            token_ids: Send prompts that a dialect rendered as tokens to `/completions`, which vLLM takes; the same
+                tokens reach the model as in process. The form of an answer is not enforced on this way.
 
         Raises:
             UsageError: a setting that cannot be used.
@@ -89,6 +105,8 @@ class HttpBackend(Openable):
         self._concurrency = concurrency
         self._max_body_bytes = max_body_bytes
         self._context_tokens = context_tokens
+        self._ask_context = ask_context and context_tokens is None
+        self._token_ids = token_ids
         self._places: _Places | None = None
         self._withheld: frozenset[str] = frozenset()
         self._notes: dict[str, str] = {}
@@ -103,9 +121,11 @@ class HttpBackend(Openable):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Log-probabilities and effort count as supported until the server rejects them."""
+        """Log-probabilities, effort and forms count as supported until the server rejects them."""
         return Capabilities(
             logprobs=LOGPROBS not in self._withheld,
+            token_ids=self._token_ids,
+            constrained=not self._token_ids and not self._withheld >= FORMS,
             effort="reasoning_effort" not in self._withheld,
             context_tokens=self._context_tokens,
         )
@@ -124,6 +144,31 @@ class HttpBackend(Openable):
         stack.callback(self._forget_places)
         if not self._asked_model:
             self._model = _only_model(await self.list_models(), self._base_url)
+        if self._ask_context:
+            await self._learn_context(self._places)
+        if self._token_ids and self._context_tokens is None:
+            self._context_tokens = await self._require_context(self._places)
+
+    async def _learn_context(self, places: _Places) -> None:
+        """Let the server say its context. One that does not answer is left to the first request."""
+        with anyio.move_on_after(CONTEXT_LIMIT_S), contextlib.suppress(BackendError):
+            async with places.take() as client:
+                self._context_tokens = read_context(await self._get_models(client), self._model)
+
+    async def _require_context(self, places: _Places) -> int:
+        """Read how long the model's context is: what is sent as tokens needs a budget.
+
+        Raises:
+            BackendError: the server does not say.
+        """
+        async with places.take() as client:
+            context = read_context(await self._get_models(client), self._model)
+        if context is None:
+            raise BackendError(
+                f"{self._base_url} does not say how long the context of {self._model!r} is",
+                hint="vLLM does; leave token_ids out for other servers, or give context_tokens",
+            )
+        return context
 
     def _forget_places(self) -> None:
         self._places = None
@@ -165,17 +210,23 @@ class HttpBackend(Openable):
             return await self._list_models(client)
 
     async def _list_models(self, client: httpx.AsyncClient) -> tuple[str, ...]:
+        return read_models(await self._get_models(client))
+
+    async def _get_models(self, client: httpx.AsyncClient) -> bytes:
+        """A body that can be read as a list of models."""
         url = f"{self._base_url}/models"
         try:
             with anyio.fail_after(self._timeout_s):
                 reply = await self._exchange(client, "GET", url, None)
             if not reply.ok:
                 code, detail = self._read_refusal(reply, None)
-                raise BackendError(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
-            return read_models(reply.body)
+                kind = UnreachableError if reply.status in (502, 503, 504) else BackendError  # of a server that starts
+                raise kind(f"{url}: {code.value}: {detail}", hint=_status_hint(reply.status, self._api_key_env))
+            read_models(reply.body)
+            return reply.body
         except (httpx.RequestError, TimeoutError) as error:
             code = code_of_error(error)
-            raise BackendError(
+            raise UnreachableError(
                 f"{url}: {code.value}: {_error_name(error)}", hint="is the server running at this address?"
             ) from error
         except GarbageError as error:
@@ -225,17 +276,23 @@ class HttpBackend(Openable):
         """
         withheld = self._withheld
         while True:
-            parameters = chat_parameters(request, withheld=withheld)
+            path, parameters, body = self._call(request, withheld)
             call.sent += 1
-            reply = await self._exchange(
-                client, "POST", f"{self._base_url}/chat/completions", chat_body(request, self._model, parameters)
-            )
+            reply = await self._exchange(client, "POST", f"{self._base_url}/{path}", body)
             rejected = rejected_parameter(read_error(reply.body), parameters) if reply.status in (400, 422) else None
             if rejected is None:
                 if reply.ok:
                     self._withhold(withheld)
                 return reply
             withheld |= {rejected}
+
+    def _call(self, request: Request, withheld: frozenset[str]) -> tuple[str, dict[str, object], bytes]:
+        """The path, the parameters and the body that put a request to the server."""
+        if request.token_ids is not None and self._token_ids:
+            parameters = tokens_parameters(request, withheld=withheld, context=self._context_tokens or 0)
+            return "completions", parameters, tokens_body(request, self._model, parameters)
+        parameters = chat_parameters(request, withheld=withheld)
+        return "chat/completions", parameters, chat_body(request, self._model, parameters)
 
     def _withhold(self, parameters: frozenset[str]) -> None:
         for name in sorted(parameters - self._withheld):
@@ -277,6 +334,8 @@ class HttpBackend(Openable):
         if reply.fault:
             return self._failure(Code.SERVER_ERROR, reply.fault)
         try:
+            if request.token_ids is not None and self._token_ids:
+                return self._read_tokens(reply, request)
             answer = read_chat(reply.body)
         except GarbageError as garbage:
             return self._read_error_in_success(reply, request, garbage)
@@ -288,6 +347,21 @@ class HttpBackend(Openable):
             model=self._model,
             usage=answer.usage,
             first_token=answer.first_token,
+        )
+
+    def _read_tokens(self, reply: _Reply, request: Request) -> Completion:
+        """Take off the token that stopped it, as engines in process do."""
+        answer = read_tokens(reply.body)
+        self._note_other_model(answer.served_model)
+        tokens = answer.token_ids
+        if answer.finish_reason is FinishReason.STOP and tokens and tokens[-1] in request.stop_token_ids:
+            tokens = tokens[:-1]
+        return Completion(
+            final="",
+            finish_reason=answer.finish_reason,
+            model=self._model,
+            usage=answer.usage,
+            token_ids=tokens,
         )
 
     def _read_error_in_success(self, reply: _Reply, request: Request, garbage: GarbageError) -> CallFailure:
@@ -314,8 +388,20 @@ class HttpBackend(Openable):
         wanted = request.sampling.top_logprobs and LOGPROBS not in self._withheld
         if wanted and answer.final.strip() and not answer.first_token:
             self._note("no " + LOGPROBS, "the server was asked for logprobs and reported none for the answer")
-        if answer.served_model and answer.served_model != self._model:
-            name = shown_message(answer.served_model, private=(), secret=self._api_key)
+        self._note_broken_form(answer, request)
+        self._note_other_model(answer.served_model)
+
+    def _note_broken_form(self, answer: ChatAnswer, request: Request) -> None:
+        """Some servers take a parameter that they do not know, and do nothing."""
+        if request.constraint is None or answer.finish_reason is not FinishReason.STOP or not answer.final.strip():
+            return
+        form = request.constraint.form
+        if form_name(form) not in self._withheld and not keeps_form(form, answer.final):
+            self._note("form", f"the server took {form_name(form)} and gave an answer of another form")
+
+    def _note_other_model(self, served: str) -> None:
+        if served and served != self._model:
+            name = shown_message(served, private=(), secret=self._api_key)
             self._note("model", f"the server was asked for {self._model!r} and answers as {name!r}")
 
     def _failure(self, code: Code, detail: str, retry_after: float | None = None) -> CallFailure:

@@ -11,13 +11,17 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from magistrate.backends.channels import split_channels
-from magistrate.types import FinishReason, Request, TokenLogprob, Usage
+from magistrate.types import AnswerForm, Choices, FinishReason, Request, TokenLogprob, Usage
 
-OPTIONAL = frozenset({"temperature", "seed", "reasoning_effort", "logprobs", "top_logprobs"})
+WORDS, JSON = "structured_outputs", "response_format"
+FORMS = frozenset({WORDS, JSON})
+"""How the form of an answer is asked for: words by vLLM's parameter, JSON by OpenAI's, which most servers have."""
+OPTIONAL = frozenset({"temperature", "seed", "reasoning_effort", "logprobs", "top_logprobs"}) | FORMS
 """What may be left out for a server that does not take it."""
 BUDGET = "max_tokens"
 """Sent as `max_completion_tokens` to servers that reject it; the budget itself is never left out."""
@@ -90,8 +94,21 @@ class _ChatBody(_Wire):
     model: str | None = None
 
 
+class _TokensChoice(_Wire):
+    token_ids: list[Annotated[int, Field(ge=0)]]
+    finish_reason: str | None = None
+
+
+class _TokensBody(_Wire):
+    choices: list[_TokensChoice] = Field(min_length=1)
+    usage: _Usage | None = None
+    model: str | None = None
+
+
 class _ModelEntry(_Wire):
     id: str
+    max_model_len: JsonValue = None
+    """vLLM's; anything else under that name must not spoil the list."""
 
 
 class _ModelsBody(_Wire):
@@ -138,6 +155,17 @@ class ChatAnswer:
     """The name under which the server says it answered; empty where it does not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokensAnswer:
+    """What a server added to a prompt of tokens."""
+
+    token_ids: tuple[int, ...]
+    """The one that stopped it included."""
+    finish_reason: FinishReason
+    usage: Usage
+    served_model: str
+
+
 class GarbageError(ValueError):
     """A body that is not what the protocol says. The message names the field, never the value."""
 
@@ -153,11 +181,61 @@ def chat_parameters(request: Request, *, withheld: Collection[str]) -> dict[str,
     }
     if sampling.top_logprobs:
         parameters |= {LOGPROBS: True, "top_logprobs": sampling.top_logprobs}
+    if request.constraint is not None:
+        parameters |= _form_parameter(request.constraint.form)
     left_out = {*withheld, "top_logprobs"} if LOGPROBS in withheld else set(withheld)
     sent = {name: value for name, value in parameters.items() if value is not None and name not in left_out}
     if BUDGET in withheld and sampling.max_output_tokens is not None:
         sent["max_completion_tokens"] = sampling.max_output_tokens
     return sent
+
+
+def _form_parameter(form: AnswerForm) -> dict[str, object]:
+    """The parameter that holds an answer to a form. The reasoning before it is the server's to leave free.
+
+    OpenAI's `json_schema` with an `enum` would put quotation marks around a word, so words go by vLLM's `choice`.
+    """
+    if isinstance(form, Choices):
+        return {WORDS: {"choice": list(form.words)}}
+    schema: object = json.loads(form.schema)
+    named = {"name": "answer", "strict": True, "schema": schema}
+    return {JSON: {"type": "json_schema", "json_schema": named}}
+
+
+def tokens_parameters(request: Request, *, withheld: Collection[str], context: int) -> dict[str, object]:
+    """Name every parameter for going on with `Request.token_ids`, as vLLM takes them at `/completions`.
+
+    Without a budget vLLM would stop after 16 tokens. The context as a budget is lowered by it to what is left.
+    """
+    sampling = request.sampling
+    parameters: dict[str, object] = {"temperature": sampling.temperature, "seed": sampling.seed}
+    return {
+        **{name: value for name, value in parameters.items() if value is not None and name not in withheld},
+        BUDGET: context if sampling.max_output_tokens is None else min(sampling.max_output_tokens, context),
+        "stop_token_ids": list(request.stop_token_ids),
+        "return_token_ids": True,
+    }
+
+
+def tokens_body(request: Request, model: str, parameters: dict[str, object]) -> bytes:
+    """Encode a prompt of tokens."""
+    body = {"model": model, "prompt": list(request.token_ids or ()), **parameters}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def form_name(form: AnswerForm) -> str:
+    """The parameter that asks for a form."""
+    return WORDS if isinstance(form, Choices) else JSON
+
+
+def keeps_form(form: AnswerForm, final: str) -> bool:
+    """Whether a complete answer is of the form, as far as tells a server that enforces it from one that does not."""
+    if isinstance(form, Choices):
+        return final.strip() in form.words
+    try:
+        return isinstance(json.loads(final), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def chat_body(request: Request, model: str, parameters: dict[str, object]) -> bytes:
@@ -189,6 +267,25 @@ def read_chat(body: bytes) -> ChatAnswer:
     )
 
 
+def read_tokens(body: bytes) -> TokensAnswer:
+    """Read what a server added to a prompt of tokens.
+
+    Raises:
+        GarbageError: not JSON, or without the tokens.
+    """
+    try:
+        answer = _TokensBody.model_validate_json(body)
+    except ValidationError as error:
+        raise GarbageError(f"the answer is no completion in tokens ({_first_fault(error)})") from None
+    choice = answer.choices[0]
+    return TokensAnswer(
+        token_ids=tuple(choice.token_ids),
+        finish_reason=_FINISH_REASONS.get(choice.finish_reason or "", FinishReason.OTHER),
+        usage=_usage(answer.usage),
+        served_model=answer.model or "",
+    )
+
+
 def read_models(body: bytes) -> tuple[str, ...]:
     """Read the answer to `GET /models`: the ids, in the server's order.
 
@@ -199,6 +296,18 @@ def read_models(body: bytes) -> tuple[str, ...]:
         return tuple(entry.id for entry in _ModelsBody.model_validate_json(body).data)
     except ValidationError as error:
         raise GarbageError(f"the answer is not a list of models ({_first_fault(error)})") from None
+
+
+def read_context(body: bytes, model: str) -> int | None:
+    """How long a model's context is, by the answer to `GET /models`; None where the server does not say.
+
+    Raises:
+        GarbageError: not JSON, or not of the form.
+    """
+    read_models(body)
+    entries = _ModelsBody.model_validate_json(body).data
+    length = next((entry.max_model_len for entry in entries if entry.id == model), None)
+    return length if type(length) is int and length > 0 else None
 
 
 def read_error(body: bytes) -> ServerError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -17,6 +18,7 @@ from magistrate.types import (
     CallFailure,
     Code,
     Completion,
+    Constraint,
     Decided,
     Effort,
     Failed,
@@ -28,6 +30,11 @@ from magistrate.types import (
     Usage,
     Verdict,
 )
+
+_log = logging.getLogger(__name__)
+
+TURN_APART = 1000
+"""Seeds between two turns: more than a case has attempts."""
 
 
 class Reasoner:
@@ -47,6 +54,7 @@ class Reasoner:
         sampling: Sampling | None = None,
         ladder: Ladder = DEFAULT_LADDER,
         max_attempts: int = 3,
+        constrained: bool = False,
     ) -> None:
         """Store what is needed; entering the context opens the backend.
 
@@ -57,6 +65,8 @@ class Reasoner:
             sampling: Goes before what the dialect asks for, where it says something.
             ladder: What is tried for each code.
             max_attempts: Calls a case at the most, the first included.
+            constrained: Hold answers to the form that the dialect asks for, where the backend can. Without it a
+                model that does not keep to the form is seen, and asked again.
 
         Raises:
             BackendError: the backend cannot do what the dialect needs.
@@ -75,6 +85,8 @@ class Reasoner:
         self._effort = effort or self._sampling.effort
         self._ladder = ladder
         self._max_attempts = max_attempts
+        self._constrained = constrained
+        self._form_notes: dict[str, None] = {}
 
     @property
     def name(self) -> str:
@@ -84,17 +96,23 @@ class Reasoner:
     @property
     def notes(self) -> tuple[str, ...]:
         """What this pair of dialect and backend cannot do, in words for the user."""
-        if self._dialect.needs.logprobs and not self._backend.capabilities.logprobs:
-            return (
+        able = self._backend.capabilities
+        notes: list[str] = []
+        if self._dialect.needs.logprobs and not able.logprobs:
+            notes.append(
                 f"{self._dialect.name} gives probabilities from log-probabilities, which this backend does not report: "
-                "verdicts come without a probability",
+                "verdicts come without a probability"
             )
-        return ()
+        return (*notes, *self._form_notes)
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """Judge each case: same length, same order."""
+        return await self.judge_again(cases, (0,) * len(cases))
+
+    async def judge_again(self, cases: Sequence[Case], turns: Sequence[int]) -> list[Verdict]:
+        """Judge each case: same length, same order; a turn above 0 asks with a seed of its own."""
         verdicts: dict[int, Verdict] = {}
-        waiting = [self._first(place, case) for place, case in enumerate(cases)]
+        waiting = [self._first(place, case, turn) for place, (case, turn) in enumerate(zip(cases, turns, strict=True))]
         for attempt in range(1, self._max_attempts + 1):
             if not waiting:
                 break
@@ -121,22 +139,41 @@ class Reasoner:
     ) -> None:
         await self._backend.__aexit__(kind, error, trace)
 
-    def _first(self, place: int, case: Case) -> _Asked:
-        request = self._render(case, self._effort)
-        return _Asked(place=place, case=case, effort=self._effort, base=request, request=request)
+    def _first(self, place: int, case: Case, turn: int) -> _Asked:
+        request = self._render(case, self._effort, turn)
+        return _Asked(place=place, case=case, turn=turn, effort=self._effort, base=request, request=request)
 
-    def _render(self, case: Case, effort: Effort | None) -> Request:
+    def _render(self, case: Case, effort: Effort | None, turn: int) -> Request:
         request = self._dialect.render(case.policy, case.content, effort=effort)
         ours, theirs = self._sampling, request.sampling
         top_logprobs = (ours.top_logprobs or theirs.top_logprobs) if self._backend.capabilities.logprobs else 0
         sampling = Sampling(
             max_output_tokens=theirs.max_output_tokens if ours.max_output_tokens is None else ours.max_output_tokens,
             temperature=theirs.temperature if ours.temperature is None else ours.temperature,
-            seed=theirs.seed if ours.seed is None else ours.seed,
+            seed=_seed(theirs.seed if ours.seed is None else ours.seed, turn),
             effort=theirs.effort,
             top_logprobs=top_logprobs,
         )
-        return request if sampling == theirs else replace(request, sampling=sampling)
+        constraint = self._form_of(request)
+        if (sampling, constraint) == (theirs, request.constraint):
+            return request
+        return replace(request, sampling=sampling, constraint=constraint)
+
+    def _form_of(self, request: Request) -> Constraint | None:
+        """What the answer is held to; where it is wanted and cannot be had, the user is told."""
+        if not self._constrained:
+            return None
+        if request.constraint is None:
+            self._note_form(f"{self._dialect.name} names no form that answers could be held to: they are free")
+        elif not self._backend.capabilities.constrained:
+            self._note_form("the backend cannot hold answers to a form: they are free, and read as they come")
+            return None
+        return request.constraint
+
+    def _note_form(self, text: str) -> None:
+        if text not in self._form_notes:
+            self._form_notes[text] = None
+            _log.warning("%s: %s", self.name, text)
 
     def _read(self, case: Case, response: Response) -> Verdict:
         if isinstance(response, Completion):
@@ -198,7 +235,7 @@ class Reasoner:
         lower = lower_effort(asked.effort)
         if lower is None:
             return None
-        request = self._render(asked.case, lower)
+        request = self._render(asked.case, lower, asked.turn)
         budget = asked.base.sampling.max_output_tokens
         request = replace(request, sampling=replace(request.sampling, max_output_tokens=budget))
         if request == asked.base:
@@ -207,12 +244,18 @@ class Reasoner:
         return request
 
 
+def _seed(seed: int | None, turn: int) -> int | None:
+    """The first turn leaves the choice to the server where nothing is said; attempts of two turns never meet."""
+    return seed if turn == 0 else (seed or 0) + turn * TURN_APART
+
+
 @dataclass(slots=True, kw_only=True)
 class _Asked:
     """One case on its way: the only thing here that changes, and the only one that holds content."""
 
     place: int
     case: Case
+    turn: int
     effort: Effort | None
     base: Request
     """The request without repairs, with the budget and effort of the moment."""

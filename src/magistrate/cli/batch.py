@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,11 @@ from magistrate.cli.show import plain
 from magistrate.config import Config, find_config, read_config
 from magistrate.policy.model import Policy
 from magistrate.run.batch import BatchProgress, BatchReport, BatchSettings, OnBadRow, run_batch
+from magistrate.run.cluster.cluster import Cluster, Crew
+from magistrate.run.cluster.place import place_named
+from magistrate.run.cluster.recipe import recipe_for
 from magistrate.run.judge import Judge
-from magistrate.run.models import batch_shape
+from magistrate.run.models import batch_shape, server_settings
 from magistrate.run.record import action_of, batch_identity, opened_log
 from magistrate.run.source import Source, open_source
 from magistrate.types import Target
@@ -44,7 +48,20 @@ EXIT_INTERRUPTED = 130
 @model_options
 @plan_options
 @click.option("--chunk", "chunk_rows", type=click.IntRange(1, 100_000), help="Rows a call; default: 32, a server 1.")
-@click.option("--calls", type=click.IntRange(1, 4096), help="Calls under way at once; default: 2, a server as set up.")
+@click.option(
+    "--calls",
+    type=click.IntRange(1, 4096),
+    help="Calls under way at once, on Ray for each judge; default: 2, a server as set up.",
+)
+@click.option(
+    "--on", "place", metavar="PLACE", default="local", show_default=True, help="Where: local, ray or ray://HOST:PORT."
+)
+@click.option(
+    "--replicas", type=click.IntRange(1, 100_000), help="On Ray: judges in all; default: one a machine or GPU."
+)
+@click.option(
+    "--gpus", type=click.FloatRange(0, 64), default=0, help="On Ray: GPUs of each judge, for engines in process."
+)
 @click.option("--on-bad-row", type=click.Choice([x.value for x in OnBadRow]), default="fail", show_default=True)
 @click.option("--restart", is_flag=True, help="Begin anew, forgetting what an earlier run has done.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that no batch has written.")
@@ -63,6 +80,9 @@ def command(
     max_calls: int | None,
     chunk_rows: int | None,
     calls: int | None,
+    place: str,
+    replicas: int | None,
+    gpus: float,
     on_bad_row: str,
     restart: bool,
     overwrite: bool,
@@ -79,6 +99,7 @@ def command(
     \b
     magistrate batch posts.parquet --policy a.md --policy b.md --out verdicts.parquet
     """
+    ray = place_named(place)
     config = read_config(find_config())
     read = read_policies(policies)
     show_warnings(read)
@@ -104,14 +125,23 @@ def command(
             config, model, model_name=model_name, effort=effort, dialect=dialect, plan=plan, max_calls=max_calls
         ),
     )
-    report = anyio.run(_run, config, judge, read, opened, out, settings, not no_log, quiet)
+    cluster = None
+    if ray is not None:
+        recipe = recipe_for(
+            model, config, model_name=model_name, effort=effort, dialect=dialect, plan=plan, max_calls=max_calls
+        )
+        server = server_settings(model, config)
+        if replicas is None and server is not None and server.url is not None:
+            replicas = 1  # the server's concurrency is set for one that asks
+        cluster = Cluster(ray, recipe, read, Crew(replicas=replicas, gpus=gpus, calls=settings.concurrency))
+    report = anyio.run(_run, config, cluster or judge, read, opened, out, settings, not no_log, quiet)
     _show(Console(stderr=True, highlight=False), report, out)
     return 0 if report.finished else EXIT_INTERRUPTED
 
 
 async def _run(
     config: Config,
-    judge: Judge,
+    judge: Judge | Cluster,
     policies: list[Policy],
     source: Source,
     out: Path,
@@ -121,11 +151,13 @@ async def _run(
 ) -> BatchReport:
     with opened_log(config, wanted=logged) as log, _bar(quiet=quiet) as bar:
         async with judge:
+            if isinstance(judge, Cluster):
+                settings = replace(settings, concurrency=settings.concurrency * judge.replicas)
             return await run_batch(
                 source,
                 out,
                 policies=policies,
-                classifier=judge.classifier,
+                classifier=judge if isinstance(judge, Cluster) else judge.classifier,
                 settings=settings,
                 action=lambda verdict: action_of(config, verdict),
                 log=log,

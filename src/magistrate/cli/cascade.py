@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from magistrate.classifiers.cascade.ledger import CostUnit
 from magistrate.cli.options import read_policies, target_option
 from magistrate.cli.show import plain
 from magistrate.config import Config, find_config, read_config
@@ -56,6 +57,27 @@ def _source_options(function: Callable[P, R]) -> Callable[P, R]:
 @click.option("--recall", type=SHARE, help="Promise: the screens clear at most the rest of the violating cases.")
 @click.option("--confidence", type=SHARE, default=0.9, show_default=True, help="Of the promise.")
 @click.option("--budget", type=click.FloatRange(0, 1), help="In place of a promise: share of cases to reason over.")
+@click.option(
+    "--cost",
+    type=click.Choice([unit.value for unit in CostUnit]),
+    help="What cost is counted in, and, but for items, what the budget is a share of. "
+    "Default: seconds where every stage tells them.",
+)
+@click.option(
+    "--votes",
+    "times",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="How often the reasoner is asked about a case of which it is unsure, if that pays.",
+)
+@click.option(
+    "--wording",
+    "wordings",
+    multiple=True,
+    metavar="FILE",
+    help="The policy in other words, which the reasoner is asked too; may be given again.",
+)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The cascade's folder.")
 @target_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of how the cases are parted.")
@@ -68,6 +90,9 @@ def fit(
     recall: float | None,
     confidence: float,
     budget: float | None,
+    cost: str | None,
+    times: int,
+    wordings: tuple[str, ...],
     out: Path,
     target: str | None,
     seed: int,
@@ -81,7 +106,7 @@ def fit(
     magistrate judge --model spam-cascade --policy spam.md '…'
 
     The folder has the frontier of cost against F1 and recall, on cases that were not fitted on, as a table and a
-    picture. Needs the extra `fit`.
+    picture. --votes and --wording ask the reasoner more than once, and are kept where that pays. Needs the extra `fit`.
     """
     from magistrate.train.cascade.fit import FitOptions, fit_cascade
 
@@ -96,6 +121,9 @@ def fit(
         recall=recall,
         confidence=confidence,
         budget=budget,
+        cost=None if cost is None else CostUnit(cost),
+        times=times,
+        wordings=tuple(read_policies(wordings)),
         target=Target(target or Target.CHAT),
         today=datetime.now(UTC).date(),
         seed=seed,
@@ -186,8 +214,16 @@ def _refit(policy: str, plan_path: Path | None) -> str:
     words += [word for stage in screens for word in ("--screen", stage.model)] + ["--reasoner", last.model]
     if plan.promise is not None:
         words += ["--recall", f"{plan.promise.recall:g}", "--confidence", f"{plan.promise.confidence:g}"]
+    elif plan.limit is None:
+        words += ["--budget", "1"]
     else:
-        words += ["--budget", "0.16"]
+        words += ["--budget", f"{plan.limit.share:g}"] + ["--cost", plan.limit.unit.value] * (
+            plan.limit.unit != "items"
+        )
+    if last.votes is not None and plan_path is not None:
+        folder = plan_path if plan_path.is_dir() else plan_path.parent
+        words += ["--votes", str(last.votes.times)]
+        words += [word for wording in last.votes.wordings for word in ("--wording", str(folder / wording.file))]
     return shlex.join([*words, "--out", f"{plan_path}-refitted"])
 
 

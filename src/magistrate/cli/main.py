@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 
 import click
 
 import magistrate
+from magistrate.cli.lazy import LazyGroup
 from magistrate.errors import (
     BackendError,
     ConfigError,
@@ -47,6 +47,7 @@ COMMANDS = {
         "magistrate.cli.cascade",
         "Fit cascades and look into them: screens first, a reasoner where it pays.",
     ),
+    "model": ("magistrate.cli.model", "Say which models there are and which of them this machine can run."),
     "export": ("magistrate.cli.export", "Write a policy and its golden set as a task of another harness."),
     "policies": ("magistrate.cli.policies", "List, show or copy the starter policies; check how your own is read."),
     "log": ("magistrate.cli.log", "List, show, export or purge the decision log."),
@@ -54,28 +55,13 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a subcommand only when it is called, so that `--help` stays quick."""
+class Commands(LazyGroup):
+    """The subcommands of `magistrate`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the subcommands in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a subcommand; None where there is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = module.command
-        return command if isinstance(command, click.Command) else None
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the subcommands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+    table = COMMANDS
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(magistrate.__version__, prog_name="magistrate")
 def cli() -> None:
     """Judge content under a safety policy that you wrote.

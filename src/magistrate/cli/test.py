@@ -30,6 +30,7 @@ from magistrate.evaluate.report.plain import appraisal_values
 from magistrate.evaluate.runfile import RunHeader, judge_run, read_run
 from magistrate.evaluate.suite import Subject, Suite, find_suite
 from magistrate.run.judge import Judge
+from magistrate.run.named import dialect_of, reasoner_named
 from magistrate.run.record import batch_identity
 from magistrate.types import Effort, Target
 
@@ -178,9 +179,7 @@ class Asker:
             self.config, self.model, model_name=self.model_name, effort=self.effort, dialect=self.dialect
         )
         wanted = self.model or self.config.judge.model
-        named = self.config.models.get(wanted or "")
-        server = named is not None or "://" in (wanted or "")
-        usual = named.dialect if named is not None else "safeguard.rationale.v1"
+        named = reasoner_named(wanted or "", self.config)
         effort = settings.get("effort")
         return RunHeader(
             dataset=subject.dataset.identity,
@@ -188,7 +187,7 @@ class Asker:
             policy=subject.policy.name,
             policy_digest=subject.policy.digest,
             model=judge.classifier.name,
-            dialect=self.dialect or (usual if server else EMBEDDED_DIALECT),
+            dialect=self.dialect or (EMBEDDED_DIALECT if named is None else dialect_of(named)),
             effort=None if effort is None else Effort(effort),
             settings={key: value for key, value in settings.items() if key not in ("actions", "effort", "dialect")},
         )

@@ -17,13 +17,17 @@ from magistrate.dialects.channels import split_channels
 from magistrate.dialects.fence import neutralise, restore
 from magistrate.dialects.prepared import per_policy
 from magistrate.dialects.reading import Channels, Problem, verdict_of
-from magistrate.dialects.safeguard import Form, instructions, question, read_answer, repair_turns
+from magistrate.dialects.safeguard import Form, answer_form, instructions, question, read_answer, repair_turns
 from magistrate.errors import BackendError, MissingExtraError
 from magistrate.policy.model import Policy
-from magistrate.types import Code, Completion, Content, Effort, Message, Request, Role, Sampling, Verdict
+from magistrate.types import Code, Completion, Constraint, Content, Effort, Message, Request, Role, Sampling, Verdict
 
 if TYPE_CHECKING:
     from openai_harmony import HarmonyEncoding  # type: ignore[import-untyped]  # 0.0.8 ships no py.typed
+
+
+_ANSWER_MARK = "<|channel|>final<|message|>"
+"""Behind it the answer begins. A model that writes the form of its answer into this header is left free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Harmony:
             sampling=Sampling(effort=effort),
             token_ids=(*head, *_turn(user), *_answer_start()),
             stop_token_ids=_stop_tokens(),
+            constraint=Constraint(form=answer_form(policy, self.form), after=_frame(_ANSWER_MARK)),
         )
 
     def parse(self, policy: Policy, completion: Completion) -> Verdict:

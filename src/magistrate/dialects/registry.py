@@ -9,6 +9,7 @@ from magistrate.dialects.base import Dialect
 from magistrate.dialects.harmony import Harmony
 from magistrate.dialects.safeguard import Form, Safeguard
 from magistrate.dialects.single_token import COPE, LLAMA_GUARD, SHIELDGEMMA, SHIELDSTRAL
+from magistrate.dialects.tagged import DYNAGUARD, GRANITE_GUARDIAN
 from magistrate.errors import UsageError
 
 _ALL: tuple[Dialect, ...] = (
@@ -18,6 +19,8 @@ _ALL: tuple[Dialect, ...] = (
     SHIELDSTRAL,
     SHIELDGEMMA,
     LLAMA_GUARD,
+    GRANITE_GUARDIAN,
+    DYNAGUARD,
 )
 DIALECTS = MappingProxyType({dialect.name: dialect for dialect in _ALL})
 DEFAULT_DIALECT = "safeguard.rationale.v1"

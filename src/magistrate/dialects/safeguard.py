@@ -13,6 +13,7 @@ Deviations: the content is fenced; the prompt does not end in a line to fill in,
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,8 +27,22 @@ from magistrate.dialects.plain import read_plain
 from magistrate.dialects.prepared import per_policy
 from magistrate.dialects.reading import Reading, verdict_of
 from magistrate.dialects.verdict_json import read_json
-from magistrate.policy.model import Policy
-from magistrate.types import Code, Completion, Content, Effort, Message, Request, Role, Sampling, Verdict
+from magistrate.policy.model import Polarity, Policy
+from magistrate.types import (
+    AnswerForm,
+    Choices,
+    Code,
+    Completion,
+    Constraint,
+    Content,
+    Effort,
+    JsonSchema,
+    Message,
+    Request,
+    Role,
+    Sampling,
+    Verdict,
+)
 
 
 class Form(Enum):
@@ -62,6 +77,7 @@ class Safeguard:
         return Request(
             messages=(system_message(policy, self.form, effort), question(policy, self.form, content)),
             sampling=Sampling(effort=effort),
+            constraint=Constraint(form=answer_form(policy, self.form)),
         )
 
     def parse(self, policy: Policy, completion: Completion) -> Verdict:
@@ -113,6 +129,32 @@ def instructions(policy: Policy, form: Form) -> str:
 def question(policy: Policy, form: Form, content: Content) -> Message:
     """The content in its fence, and a reminder of what to do with it."""
     return Message(Role.USER, f"{fence(content)}\n\n{_reminder(policy, form)}")
+
+
+@per_policy
+def answer_form(policy: Policy, form: Form) -> AnswerForm:
+    """What an answer can be at all, for engines that can enforce it.
+
+    Words that ask for a person are left out: an answer that is held to this never escalates by itself.
+    """
+    answers = answers_of(policy)
+    if form is Form.BINARY:
+        return Choices((answers.no, answers.yes))
+    violating = [rule.id for rule in policy.rules if rule.polarity is Polarity.VIOLATES]
+    known = [rule.id for rule in policy.rules]
+    one_of_all: dict[str, object] = {"type": "string", "enum": known} if known else {"type": "string"}
+    fields: dict[str, object] = {
+        "violation": {"type": "integer", "enum": [0, 1]},
+        "policy_category": {"enum": [*violating, None]} if violating else {"type": ["string", "null"]},
+    }
+    if form is Form.RATIONALE:
+        fields |= {
+            "rule_ids": {"type": "array", "items": one_of_all, "maxItems": max(1, len(known))},
+            "confidence": {"type": "string", "enum": ["high", "medium", "low"]},
+            "rationale": {"type": "string"},
+        }
+    schema = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    return JsonSchema(json.dumps(schema, ensure_ascii=False))
 
 
 def repair_turns(policy: Policy, form: Form, answer: str, code: Code) -> tuple[Message, ...]:

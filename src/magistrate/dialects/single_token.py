@@ -28,8 +28,10 @@ from magistrate.dialects.reading import Found, Problem, Reading, verdict_of
 from magistrate.dialects.refusal import DETAIL, is_refusal
 from magistrate.policy.model import Polarity, Policy, Rule
 from magistrate.types import (
+    Choices,
     Code,
     Completion,
+    Constraint,
     Content,
     Effort,
     Message,
@@ -55,6 +57,8 @@ class SingleToken:
     prompt: Callable[[Policy, Content], tuple[Message, ...]]
     max_output_tokens: int
     """Room for the word, codes where the family gives them, and the end of the turn."""
+    choices: tuple[str, ...] = ()
+    """The two words as the family writes them; empty where more may follow them."""
 
     @property
     def needs(self) -> Needs:
@@ -66,6 +70,7 @@ class SingleToken:
         return Request(
             messages=self.prompt(policy, content),
             sampling=Sampling(max_output_tokens=self.max_output_tokens, temperature=0.0, top_logprobs=TOP_LOGPROBS),
+            constraint=Constraint(form=Choices(self.choices)) if self.choices else None,
         )
 
     def parse(self, policy: Policy, completion: Completion) -> Verdict:
@@ -229,7 +234,11 @@ def _llama_guard_head(policy: Policy, role: str) -> str:
     )
 
 
-COPE = SingleToken(name="cope.v1", yes="1", no="0", prompt=_cope, max_output_tokens=8)
-SHIELDSTRAL = SingleToken(name="shieldstral.v1", yes="yes", no="no", prompt=_shieldstral, max_output_tokens=8)
-SHIELDGEMMA = SingleToken(name="shieldgemma.v1", yes="yes", no="no", prompt=_shieldgemma, max_output_tokens=8)
+COPE = SingleToken(name="cope.v1", yes="1", no="0", prompt=_cope, max_output_tokens=8, choices=("0", "1"))
+SHIELDSTRAL = SingleToken(
+    name="shieldstral.v1", yes="yes", no="no", prompt=_shieldstral, max_output_tokens=8, choices=("no", "yes")
+)
+SHIELDGEMMA = SingleToken(
+    name="shieldgemma.v1", yes="yes", no="no", prompt=_shieldgemma, max_output_tokens=8, choices=("No", "Yes")
+)
 LLAMA_GUARD = SingleToken(name="llama_guard.v1", yes="unsafe", no="safe", prompt=_llama_guard, max_output_tokens=64)

@@ -15,6 +15,7 @@ from magistrate.evaluate.golden import GoldenCase
 from magistrate.evaluate.share import Share, share, share_of_counts
 from magistrate.policy.model import Policy
 from magistrate.run.models import EMBEDDED
+from magistrate.run.named import reasoner_named
 from magistrate.types import Decided, Verdict
 
 
@@ -176,7 +177,7 @@ def run_settings(model: str | None, config: Config, run: int) -> tuple[str | Non
     if wanted is None or wanted == EMBEDDED:
         return wanted, config
     known: Mapping[str, ModelConfig] = config.models
-    settings = ModelConfig(url=wanted) if "://" in wanted else known.get(wanted)
+    settings = reasoner_named(wanted, config)
     if settings is None:
         return wanted, config  # the judge says what is wrong with the name
     own = settings.model_copy(update={"cache": None, "seed": (settings.seed or 0) + run})

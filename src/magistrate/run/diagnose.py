@@ -146,22 +146,35 @@ def _model(settings: ModelConfig) -> Finding:
         return Finding(
             "", f"${settings.api_key_env} is not set", Standing.BROKEN, f"export {settings.api_key_env}=… in your shell"
         )
-    return anyio.run(_reach, settings)
+    if settings.url is None:
+        return _weights(settings)
+    return anyio.run(_reach, settings.url, settings)
 
 
-async def _reach(settings: ModelConfig) -> Finding:
+def _weights(settings: ModelConfig) -> Finding:
+    """An engine in process: whether it is installed. Weights are not loaded for this."""
+    from magistrate.run.engines import is_installed
+
+    assert settings.engine is not None  # noqa: S101  # a model without an address has one
+    engine = settings.engine.value
+    if not is_installed(settings.engine):
+        return Finding("", f"{engine} is not installed", Standing.BROKEN, f"pip install 'magistrate[{engine}]'")
+    return Finding("", f"{settings.weights}, in process by {engine}; its weights are not loaded for this check")
+
+
+async def _reach(url: str, settings: ModelConfig) -> Finding:
     from magistrate.backends.http import HttpBackend
 
     backend = HttpBackend(
-        settings.url, settings.model, api_key_env=settings.api_key_env, timeout_s=REACH_TIMEOUT_S, concurrency=1
+        url, settings.model, api_key_env=settings.api_key_env, timeout_s=REACH_TIMEOUT_S, concurrency=1
     )
     async with backend:
         served = await backend.list_models()
     if settings.model is not None and settings.model not in served:
         return Finding(
             "",
-            f"{settings.url} answers, and does not list {settings.model!r}",
+            f"{url} answers, and does not list {settings.model!r}",
             Standing.NOTE,
             f"it lists: {', '.join(served[:5]) or 'nothing'}; mend `model` in magistrate.toml",
         )
-    return Finding("", f"{settings.url} answers, {len(served)} models")
+    return Finding("", f"{url} answers, {len(served)} models")

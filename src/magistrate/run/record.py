@@ -9,6 +9,7 @@ from magistrate.case import Case
 from magistrate.classifiers.enforce import Action, Enforcement, enforce
 from magistrate.config import Config
 from magistrate.row import Decision, verdict_row
+from magistrate.run.named import reasoner_named
 from magistrate.store.log import DecisionLog
 from magistrate.types import Verdict
 
@@ -33,7 +34,7 @@ def batch_identity(
     max_calls: int | None = None,
 ) -> dict[str, str]:
     """What decides the verdicts of a batch besides its policies and input: a change of it is another batch."""
-    named = config.models.get(model or config.judge.model or "")
+    named = reasoner_named(model or config.judge.model or "", config)
     asked = {
         "effort": effort or (named and named.effort),
         "dialect": dialect or (named and named.dialect),

@@ -47,6 +47,9 @@ _USAGE = pa.struct(
         pa.field("calls", pa.int64(), nullable=False),
     ]
 )
+_VOTES = pa.struct(
+    [pa.field(name, pa.int64(), nullable=False) for name in ("violation", "no_violation", "undecided")],
+)
 _STEP = pa.struct(
     [
         pa.field("stage", pa.string(), nullable=False),
@@ -58,6 +61,7 @@ _STEP = pa.struct(
         pa.field("detail", pa.string(), nullable=False),
         pa.field("latency_ms", pa.float64(), nullable=False),
         pa.field("usage", _USAGE, nullable=False),
+        pa.field("votes", _VOTES),
     ]
 )
 VERDICT_SCHEMA = pa.schema(

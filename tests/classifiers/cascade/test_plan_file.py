@@ -25,6 +25,8 @@ from magistrate.classifiers.cascade.plan import (
     Reuse,
     Stage,
     Unit,
+    Votes,
+    Wording,
 )
 from magistrate.digest import text_digest
 from magistrate.errors import InputError
@@ -34,11 +36,20 @@ FULL = CascadePlan(
     policy_digest=text_digest("hate"),
     stages=(
         stage("embedded", 0.05, None),
-        stage(
-            "reasoner",
-            0.4,
-            0.4,
-            Calibrator(("violation", "screen:embedded"), (0.1, -2.0), (0.3, 1.5), (1.0, 0.5), -0.2),
+        replace(
+            stage(
+                "reasoner",
+                0.4,
+                0.4,
+                Calibrator(("violation", "screen:embedded"), (0.1, -2.0), (0.3, 1.5), (1.0, 0.5), -0.2),
+            ),
+            votes=Votes(
+                times=2,
+                wordings=(Wording(file="wording-1.md", digest=text_digest("other")),),
+                ask_from=0.1,
+                ask_to=0.9,
+                calibrator=Calibrator(("vote_share", "screen:embedded"), (0.1, -2.0), (0.3, 1.5), (1.0, 0.5), -0.2),
+            ),
         ),
     ),
     created=DAY,
@@ -72,6 +83,7 @@ def test_the_digest_names_what_changes_verdicts() -> None:
         replace(FULL, limit=None),
         replace(FULL, reuse=None),
         replace(FULL, stages=(replace(FULL.stages[0], clear_below=0.06), FULL.stages[1])),
+        replace(FULL, stages=(FULL.stages[0], replace(FULL.stages[1], votes=None))),
     ):
         assert changed.digest != FULL.digest
 
@@ -99,6 +111,15 @@ def _set(*place: str | int, value: object) -> Callable[[Any], None]:  # Any: JSO
         (_set("stages", 1, "calibrator", "scales", value=[0, 1]), "scales must be above 0"),
         (_set("stages", 1, "calibrator", "means", value=[0]), "as many means"),
         (_set("policy_digest", value="hate"), "policy_digest"),
+        (_set("policy_digest", value=None), "the plan serves any"),
+        (_set("stages", 1, "votes", "times", value=0), "votes are 2 to 20"),
+        (_set("stages", 1, "votes", "ask_to", value=0.05), "must rise"),
+        (_set("stages", 1, "votes", "wordings", 0, "file", value="../../etc/passwd"), "named without a folder"),
+        (_set("stages", 1, "votes", "wordings", 0, "digest", value="x"), "wordings.0.digest"),
+        (
+            _set("stages", 1, "votes", "calibrator", "features", value=["screen:x", "violation"]),
+            "no feature 'screen:x'",
+        ),
         (_set("limit", "share", value=0), "share must be in"),
         (_set("audit", "rate", value=2), "rate must be in"),
         (_set("reuse", "cap", value=0), "above 0"),

@@ -49,5 +49,5 @@ def test_table_and_picture_show_every_point() -> None:
     written = frontier_table(points, unit="tokens")
     assert written.count("\n") == 4
     assert f"{points[1].f1.value:.3f} (" in written
-    drawing = ElementTree.fromstring(frontier_chart(points))
+    drawing = ElementTree.fromstring(frontier_chart(points, unit="tokens"))
     assert len(drawing.findall(".//{http://www.w3.org/2000/svg}circle")) == 4

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from types import TracebackType
 from typing import Self, assert_never
 
 from magistrate.case import Case
-from magistrate.classifiers.base import Classifier
+from magistrate.classifiers.base import Classifier, Repeatable
 from magistrate.classifiers.cascade.budget import Controller, Use
 from magistrate.classifiers.cascade.logic import Ask, Gate, Logic, Offer, hear
-from magistrate.classifiers.cascade.plan import CascadePlan, Unit
+from magistrate.classifiers.cascade.plan import CascadePlan, Stage, Unit
+from magistrate.classifiers.cascade.standby import Standby
+from magistrate.digest import Digest
 from magistrate.errors import UsageError
+from magistrate.policy.model import Policy
 from magistrate.types import Verdict
 
 
@@ -42,6 +46,7 @@ class Cascade:
         plan: CascadePlan,
         classifiers: Sequence[Classifier],
         *,
+        wordings: Sequence[Policy] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Store what is needed; entering the context opens the classifiers.
@@ -49,10 +54,12 @@ class Cascade:
         Args:
             plan: The stages.
             classifiers: One a stage, in order; one that serves two stages is opened once.
+            wordings: The policies that the plan's votes name by their digests.
             clock: Seconds, for the budget.
 
         Raises:
-            UsageError: not one classifier a stage.
+            UsageError: not one classifier a stage, one that cannot be asked again where the plan does, or a wording
+                that is missing.
         """
         if len(classifiers) != len(plan.stages):
             raise UsageError(
@@ -60,6 +67,9 @@ class Cascade:
             )
         self._plan = plan
         self._classifiers = tuple(classifiers)
+        self._wordings = {policy.digest: policy for policy in wordings}
+        for stage, classifier in zip(plan.stages, classifiers, strict=True):
+            _check_votes(stage, classifier, self._wordings)
         self._meter = None if plan.limit is None else _Meter(Controller(plan.limit), clock)
         self._opened = AsyncExitStack()
 
@@ -77,6 +87,16 @@ class Cascade:
     def use(self) -> Use | None:
         """What the last stage took of the budget's window; None where there is no budget."""
         return None if self._meter is None else self._meter.controller.use
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the stages' servers."""
+        return tuple(
+            f"{stage.name}: {note}"
+            for stage, classifier in zip(self._plan.stages, self._classifiers, strict=True)
+            if isinstance(classifier, Standby)
+            for note in classifier.notes
+        )
 
     async def judge_many(self, cases: Sequence[Case]) -> list[Verdict]:
         """Judge each case: same length, same order. Each stage is asked once, about all cases that reach it.
@@ -149,16 +169,45 @@ class Cascade:
         return self._meter.grant
 
     async def _judge(self, ask: Ask) -> list[Verdict]:
-        classifier = self._classifiers[ask.stage]
         if self._meter is None or ask.stage < len(self._plan.stages) - 1:
-            return await classifier.judge_many(ask.cases)
+            return await self._answers(ask)
         try:
-            verdicts = await classifier.judge_many(ask.cases)
+            verdicts = await self._answers(ask)
         except BaseException:
             self._meter.give_back(ask.cases)
             raise
-        self._meter.settle(ask.cases, verdicts)
+        self._meter.settle(ask, verdicts)
         return verdicts
+
+    async def _answers(self, ask: Ask) -> list[Verdict]:
+        """All votes in one call."""
+        classifier, votes = self._classifiers[ask.stage], self._plan.stages[ask.stage].votes
+        if votes is None:
+            return await classifier.judge_many(ask.cases)
+        own = votes.times
+        cases = [
+            case if vote < own else replace(case, policy=self._wordings[votes.wordings[vote - own].digest])
+            for case, vote in zip(ask.cases, ask.votes, strict=True)
+        ]
+        if not isinstance(classifier, Repeatable):
+            return await classifier.judge_many(cases)
+        return await classifier.judge_again(cases, [vote if vote < own else 0 for vote in ask.votes])
+
+
+def _check_votes(stage: Stage, classifier: Classifier, wordings: Mapping[Digest, Policy]) -> None:
+    if stage.votes is None:
+        return
+    if stage.votes.times > 1 and not isinstance(classifier, Repeatable):
+        raise UsageError(
+            f"stage {stage.name!r} asks {stage.model!r} {stage.votes.times} times, and it says the same each time",
+            hint="votes = 1, or a reasoner that samples",
+        )
+    missing = next((one.file for one in stage.votes.wordings if one.digest not in wordings), None)
+    if missing is not None:
+        raise UsageError(
+            f"stage {stage.name!r} votes on the wording {missing!r}, which is missing or was changed",
+            hint="put the file beside the plan as it was when the cascade was fitted, or fit again",
+        )
 
 
 class _Meter:
@@ -193,11 +242,12 @@ class _Meter:
                 self._reserved[id(case)] = weight
         return granted
 
-    def settle(self, cases: Sequence[Case], verdicts: Sequence[Verdict]) -> None:
+    def settle(self, ask: Ask, verdicts: Sequence[Verdict]) -> None:
         """Put in what the last stage really took, also for what is audited and was never asked for."""
         now = self._clock()
-        for case, verdict in zip(cases, verdicts, strict=True):
-            self.controller.spent(self._spent(case, verdict), self._reserved.pop(id(case), 0.0), now)
+        for case, vote, verdict in zip(ask.cases, ask.votes, verdicts, strict=True):
+            spent = self._spent(case, verdict, is_first=vote == 0)
+            self.controller.spent(spent, self._reserved.pop(id(case), 0.0), now)
 
     def give_back(self, cases: Sequence[Case]) -> None:
         """Nothing came of the call: what was set aside for it is free again."""
@@ -208,12 +258,14 @@ class _Meter:
     def _weight(self, case: Case) -> float:
         return 1.0 if self.controller.limit.unit is Unit.ITEMS else float(_characters(case))
 
-    def _spent(self, case: Case, verdict: Verdict) -> float:
+    def _spent(self, case: Case, verdict: Verdict, *, is_first: bool) -> float:
+        """A further vote is no further case: it only makes the case take more."""
         taken = _taken(self.controller.limit.unit, verdict)
         if taken is None:
-            return self._weight(case)
-        self._measured = self._measured * _FADING + taken
-        self._characters = self._characters * _FADING + _characters(case)
+            return self._weight(case) if is_first else 0.0
+        fading = _FADING if is_first else 1.0
+        self._measured = self._measured * fading + taken
+        self._characters = self._characters * fading + (_characters(case) if is_first else 0)
         return taken * self._characters / self._measured
 
 
@@ -245,10 +297,10 @@ class _UnderWay:
     ask: Ask | None = None
     verdict: Verdict | None = None
 
-    def go_on(self, verdict: Verdict | None) -> None:
-        """Send an answer, None at the beginning; keep the next question, or the verdict."""
+    def go_on(self, verdicts: Sequence[Verdict] | None) -> None:
+        """Send answers, None at the beginning; keep the next questions, or the verdict."""
         try:
-            self.ask = next(self.logic) if verdict is None else self.logic.send([verdict])
+            self.ask = next(self.logic) if verdicts is None else self.logic.send(verdicts)
         except StopIteration as end:
             (self.verdict,) = end.value
             self.ask = None
@@ -289,9 +341,12 @@ class _Stream:
         """Ask the stage for which most cases wait, the earlier one of two."""
         stage = max(sorted(self._waiting), key=lambda place: len(self._waiting[place]))
         waiting = self._waiting.pop(stage)
-        cases = tuple(case for one in waiting if one.ask is not None for case in one.ask.cases)
-        for one, verdict in zip(waiting, await self._judge(Ask(stage, cases)), strict=True):
-            one.go_on(verdict)
+        asks = [one.ask for one in waiting if one.ask is not None]
+        cases = tuple(case for ask in asks for case in ask.cases)
+        votes = tuple(vote for ask in asks for vote in ask.votes)
+        verdicts = iter(await self._judge(Ask(stage, cases, votes)))
+        for one, ask in zip(waiting, asks, strict=True):
+            one.go_on(list(islice(verdicts, len(ask.cases))))
             self._queue(one)
 
     def finished(self) -> Iterator[Verdict]:

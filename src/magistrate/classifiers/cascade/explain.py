@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from magistrate.row import VerdictRow
-from magistrate.types import Course, Step, Usage
+from magistrate.types import Course, Step, Usage, VoteCount
 
 
 def explain_row(row: VerdictRow) -> str:
@@ -19,6 +19,8 @@ def explain_row(row: VerdictRow) -> str:
         lines += ["", f"{number}. {step.stage} ({step.model}): {step.course.value}", f"   {why(step)}"]
         if step.detail:
             lines.append(f"   {step.detail}")
+        if step.votes is not None:
+            lines.append(f"   {votes_text(step.votes)}")
         if step.course not in (Course.DENIED, Course.REUSED):
             lines.append(f"   took {usage_text(step.usage, step.latency_ms)}{_share(step, row.steps)}")
     return "\n".join(lines)
@@ -46,6 +48,13 @@ def why(step: Step) -> str:
             return "not judged: it is the same as, or nearly the same as, a case that was"
         case _:
             assert_never(step.course)
+
+
+def votes_text(votes: VoteCount) -> str:
+    """How the votes of a stage fell out."""
+    asked = votes.violation + votes.no_violation + votes.undecided
+    none = f", {votes.undecided} no verdict" if votes.undecided else ""
+    return f"asked {asked} times: {votes.violation} said violation, {votes.no_violation} no violation{none}"
 
 
 def usage_text(usage: Usage, latency_ms: float) -> str:

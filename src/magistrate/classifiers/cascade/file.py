@@ -9,9 +9,21 @@ from typing import Annotated, Literal
 import pydantic
 
 from magistrate.classifiers.cascade.calibrator import Calibrator
-from magistrate.classifiers.cascade.plan import AuditRule, CascadePlan, Limit, Promise, Reference, Reuse, Stage, Unit
+from magistrate.classifiers.cascade.plan import (
+    AuditRule,
+    CascadePlan,
+    Limit,
+    Promise,
+    Reference,
+    Reuse,
+    Stage,
+    Unit,
+    Votes,
+    Wording,
+)
 from magistrate.digest import Digest
 from magistrate.errors import InputError
+from magistrate.policy.model import Policy
 
 FILE_NAME = "cascade.json"
 FORM: Literal["magistrate.cascade.v1"] = "magistrate.cascade.v1"
@@ -19,6 +31,7 @@ MOST_BYTES = 1_000_000
 
 Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 Name = Annotated[str, pydantic.Field(min_length=1, max_length=200)]
+DigestText = Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 
 class _Value(pydantic.BaseModel):
@@ -35,12 +48,26 @@ class _Calibrator(_Value):
     words: tuple[tuple[Name, Number], ...] = ()
 
 
+class _Wording(_Value):
+    file: Name
+    digest: DigestText
+
+
+class _Votes(_Value):
+    times: int = 1
+    wordings: tuple[_Wording, ...] = ()
+    ask_from: Number = 0.0
+    ask_to: Number = 1.0
+    calibrator: _Calibrator | None = None
+
+
 class _Stage(_Value):
     name: Name
     model: Name
     clear_below: Number | None
     flag_from: Number | None
     calibrator: _Calibrator | None = None
+    votes: _Votes | None = None
 
 
 class _Promise(_Value):
@@ -82,7 +109,7 @@ class _Reference(_Value):
 class _Plan(_Value):
     form: Literal["magistrate.cascade.v1"]
     name: Name
-    policy_digest: Annotated[str, pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None
+    policy_digest: DigestText | None
     created: date
     stages: tuple[_Stage, ...]
     promise: _Promise | None = None
@@ -116,6 +143,16 @@ def read_plan(path: Path) -> CascadePlan:
     return parse_plan(data, name=str(file))
 
 
+def read_wordings(plan: CascadePlan, folder: Path) -> list[Policy]:
+    """The wordings that a plan's votes name, from beside it; those that are not there are left out.
+
+    Raises:
+        PolicyError: a file cannot be read as a policy.
+    """
+    named = [wording for stage in plan.stages if stage.votes is not None for wording in stage.votes.wordings]
+    return [Policy.read(folder / wording.file) for wording in named if (folder / wording.file).is_file()]
+
+
 def parse_plan(data: bytes | str, *, name: str = "<text>") -> CascadePlan:
     """Read a plan from JSON.
 
@@ -144,6 +181,7 @@ def plan_json(plan: CascadePlan) -> str:
             clear_below=stage.clear_below,
             flag_from=stage.flag_from,
             calibrator=None if stage.calibrator is None else _calibrator_values(stage.calibrator),
+            votes=None if stage.votes is None else _votes_values(stage.votes),
         )
         for stage in plan.stages
     )
@@ -171,6 +209,16 @@ def _calibrator_values(c: Calibrator) -> _Calibrator:
         bias=c.bias,
         knots=c.knots,
         words=c.words,
+    )
+
+
+def _votes_values(votes: Votes) -> _Votes:
+    return _Votes(
+        times=votes.times,
+        wordings=tuple(_Wording(file=wording.file, digest=wording.digest) for wording in votes.wordings),
+        ask_from=votes.ask_from,
+        ask_to=votes.ask_to,
+        calibrator=None if votes.calibrator is None else _calibrator_values(votes.calibrator),
     )
 
 
@@ -219,5 +267,16 @@ def _stage(read: _Stage) -> Stage:
         model=read.model,
         clear_below=read.clear_below,
         flag_from=read.flag_from,
+        calibrator=None if read.calibrator is None else Calibrator(**dict(read.calibrator)),
+        votes=None if read.votes is None else _votes(read.votes),
+    )
+
+
+def _votes(read: _Votes) -> Votes:
+    return Votes(
+        times=read.times,
+        wordings=tuple(Wording(file=wording.file, digest=Digest(wording.digest)) for wording in read.wordings),
+        ask_from=read.ask_from,
+        ask_to=read.ask_to,
         calibrator=None if read.calibrator is None else Calibrator(**dict(read.calibrator)),
     )

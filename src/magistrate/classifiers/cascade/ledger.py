@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from magistrate.row import VerdictRow
 from magistrate.types import Course, Step, Usage
+
+
+class CostUnit(StrEnum):
+    """What a verdict's cost is counted in."""
+
+    ITEMS = "items"
+    """Verdicts of the last stage: a case that is asked three times counts three."""
+    SECONDS = "seconds"
+    TOKENS = "tokens"
+    """Input and output."""
+    MONEY = "money"
+    """By the price table of the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

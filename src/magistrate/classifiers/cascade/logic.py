@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from magistrate.case import Case
+from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.plan import AuditRule, CascadePlan, Stage
 from magistrate.classifiers.cascade.signals import SCREEN_PREFIX, Signals
 from magistrate.digest import Digest
 from magistrate.row import content_digest
-from magistrate.types import Abstained, Code, Course, Decided, Failed, Step, Trace, Usage, Verdict
+from magistrate.types import Abstained, Code, Course, Decided, Failed, Step, Trace, Usage, Verdict, VoteCount
 
 DIALECT = "cascade.v1"
 """Changes with anything in this module that changes a verdict."""
@@ -25,11 +26,13 @@ DIALECT = "cascade.v1"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question to one stage; it is answered with as many verdicts, in the same order."""
+    """Questions to one stage; they are answered with as many verdicts, in the same order."""
 
     stage: int
     """Place in the plan."""
     cases: tuple[Case, ...]
+    votes: tuple[int, ...]
+    """Which vote on its case: 0 is the first, then the repeats, then the wordings, in the order of the plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,18 @@ def hear(plan: CascadePlan, cases: Sequence[Case], gate: Gate | None = None) -> 
         waiting = [hearing for hearing in hearings if hearing.next_stage == place]
         if gate is not None and place == len(plan.stages) - 1:
             waiting = _granted(waiting, gate)
-        if waiting:
-            verdicts = yield Ask(place, tuple(hearing.case for hearing in waiting))
-            for hearing, verdict in zip(waiting, verdicts, strict=True):
-                hearing.take(verdict)
+        yield from _ask(place, waiting)
     return [hearing.verdict() for hearing in hearings]
+
+
+def _ask(place: int, waiting: Sequence[_Hearing]) -> Generator[Ask, Sequence[Verdict], None]:
+    """Ask a stage about some cases, and once more for the votes on those of which it is unsure."""
+    while asked := [(hearing, vote) for hearing in waiting for vote in hearing.wanted_votes()]:
+        verdicts = yield Ask(place, tuple(one.case for one, _ in asked), tuple(vote for _, vote in asked))
+        for (hearing, _), verdict in zip(asked, verdicts, strict=True):
+            hearing.heard.append(verdict)
+    for hearing in waiting:
+        hearing.go_on()
 
 
 def _granted(waiting: Sequence[_Hearing], gate: Gate) -> list[_Hearing]:
@@ -88,6 +98,8 @@ class _Hearing:
         self.next_stage: int | None = 0
         self.cleared: Verdict | None = None
         """The verdict of the screen that cleared it, while it is audited."""
+        self.heard: list[Verdict] = []
+        """Of the stage that is being asked."""
         self._plan = plan
         self._digest = digest
         self._steps: list[Step] = []
@@ -101,24 +113,36 @@ class _Hearing:
         assert self._verdict is not None  # noqa: S101  # every path through the last stage sets it
         return self._with_steps(self._verdict)
 
-    def take(self, verdict: Verdict) -> None:
+    def wanted_votes(self) -> range:
+        """Which verdicts the next stage is still to give."""
+        assert self.next_stage is not None  # noqa: S101  # only open hearings are asked about
+        stage = self._plan.stages[self.next_stage]
+        votes = stage.votes
+        if not self.heard:
+            return range(votes.asks if votes is not None and votes.always else 1)
+        if votes is None or len(self.heard) == votes.asks:
+            return range(0)
+        return range(1, votes.asks) if votes.unsure(stage_probability(stage, self.heard, self._known)) else range(0)
+
+    def go_on(self) -> None:
         """Go on with what the next stage said."""
         assert self.next_stage is not None  # noqa: S101  # only open hearings are asked about
         stage = self._plan.stages[self.next_stage]
         is_last = self.next_stage == len(self._plan.stages) - 1
-        probability = stage_probability(stage, verdict, self._known)
+        heard, self.heard = self.heard, []
+        probability = stage_probability(stage, heard, self._known)
+        verdict = _speaker(self.case, heard)
         if probability is not None:
             self._known[stage.name] = probability
             self._latest, self._latest_probability = verdict, probability
         course = _course(stage, verdict, probability, is_last=is_last)
         if course is Course.CLEARED and not is_last and self._is_audited():
-            self.cleared = _decided(self._plan, self.case, verdict, violation=False, probability=probability)
+            self.cleared = self._decide(heard, violation=False, probability=probability)
             course = Course.AUDITED
-        self._steps.append(_step(stage, verdict, course, probability))
+        self._steps.append(_step(stage, heard, course, probability))
         match course:
             case Course.CLEARED | Course.FLAGGED:
-                flagged = course is Course.FLAGGED
-                self._end(_decided(self._plan, self.case, verdict, violation=flagged, probability=probability))
+                self._end(self._decide(heard, violation=course is Course.FLAGGED, probability=probability))
             case Course.ESCALATED:
                 self.next_stage += 1
             case Course.AUDITED:
@@ -161,6 +185,10 @@ class _Hearing:
             )
         )
 
+    def _decide(self, heard: Sequence[Verdict], *, violation: bool, probability: float | None) -> Decided:
+        verdict = _speaker(self.case, heard, violation=violation)
+        return _decided(self._plan, self.case, verdict, violation=violation, probability=probability)
+
     def _end(self, verdict: Verdict) -> None:
         self._verdict = verdict
         self.next_stage = None
@@ -187,23 +215,75 @@ class _Hearing:
         return replace(verdict, trace=self._trace(verdict.trace))
 
 
-def stage_probability(stage: Stage, verdict: Verdict, known: Mapping[str, float]) -> float | None:
-    """What a stage's verdict says of a violation, in [0, 1]; None where it says nothing.
+def stage_probability(stage: Stage, heard: Sequence[Verdict], known: Mapping[str, float]) -> float | None:
+    """What a stage's verdicts on a case say of a violation, in [0, 1]; None where they say nothing.
 
     A screen that gave no probability says nothing: to a later calibrator its feature stands at its mean. One that
-    abstains with a probability says that much.
+    abstains with a probability says that much. Of several votes, those without a verdict are left out.
+
+    Args:
+        stage: Of the plan.
+        heard: The first verdict, and the votes after it where they were asked.
+        known: Probabilities of earlier stages.
     """
-    if isinstance(verdict, Failed) or (isinstance(verdict, Abstained) and verdict.probability is None):
-        return None
-    if stage.calibrator is None:
-        if verdict.probability is not None or isinstance(verdict, Abstained):
+    first, *votes = heard
+    decided = [verdict for verdict in heard if isinstance(verdict, Decided)]
+    if not votes or not decided:
+        said = _own_probability(first)
+        return said if stage.calibrator is None or said is None else _through(stage.calibrator, first, (), known)
+    calibrator = None if stage.votes is None else stage.votes.calibrator
+    if calibrator is not None:
+        return _through(calibrator, first, tuple(votes), known)
+    each = [float(one.violation) if one.probability is None else one.probability for one in decided]
+    return sum(each) / len(each)
+
+
+def _own_probability(verdict: Verdict) -> float | None:
+    """What one verdict says by itself: a decision without a probability is a certain one."""
+    match verdict:
+        case Failed():
+            return None
+        case Abstained():
             return verdict.probability
-        return float(verdict.violation)
+        case Decided():
+            return float(verdict.violation) if verdict.probability is None else verdict.probability
+        case _:
+            assert_never(verdict)
+
+
+def _through(calibrator: Calibrator, first: Verdict, votes: tuple[Verdict, ...], known: Mapping[str, float]) -> float:
     earlier = dict(known)
-    for feature, mean in zip(stage.calibrator.features, stage.calibrator.means, strict=True):
+    for feature, mean in zip(calibrator.features, calibrator.means, strict=True):
         if feature.startswith(SCREEN_PREFIX):
             earlier.setdefault(feature.removeprefix(SCREEN_PREFIX), 1 / (1 + math.exp(-max(-30.0, min(30.0, mean)))))
-    return stage.calibrator.probability(Signals(verdict, earlier))
+    return calibrator.probability(Signals(first, earlier, votes))
+
+
+def _speaker(case: Case, heard: Sequence[Verdict], *, violation: bool | None = None) -> Verdict:
+    """The verdict that stands for all votes: the earliest that says so, else that decided, else the first.
+
+    One of another wording cites rules and labels that the policy may not have: it says only which side it is on.
+    """
+    decided = [verdict for verdict in heard if isinstance(verdict, Decided)]
+    if not decided:
+        return heard[0]
+    found = next((verdict for verdict in decided if verdict.violation is violation), decided[0])
+    if found.trace.policy_digest == case.policy.digest:
+        return found
+    return Decided(
+        violation=found.violation,
+        label=case.policy.first_label(violation=found.violation),
+        rule_ids=(),
+        severity=None,
+        probability=found.probability,
+        rationale=f"By another wording of the policy: {found.rationale}".rstrip(": "),
+        trace=replace(found.trace, policy=case.policy.name, policy_digest=case.policy.digest),
+    )
+
+
+def _count(heard: Sequence[Verdict]) -> VoteCount:
+    sides = [verdict.violation for verdict in heard if isinstance(verdict, Decided)]
+    return VoteCount(violation=sides.count(True), no_violation=sides.count(False), undecided=len(heard) - len(sides))
 
 
 def _course(stage: Stage, verdict: Verdict, probability: float | None, *, is_last: bool) -> Course:
@@ -216,17 +296,19 @@ def _course(stage: Stage, verdict: Verdict, probability: float | None, *, is_las
     return Course.ESCALATED
 
 
-def _step(stage: Stage, verdict: Verdict, course: Course, probability: float | None) -> Step:
+def _step(stage: Stage, heard: Sequence[Verdict], course: Course, probability: float | None) -> Step:
+    undecided = {f"{one.code.value}: {one.detail}": None for one in heard if not isinstance(one, Decided)}
     return Step(
         stage=stage.name,
-        model=verdict.trace.model,
+        model=heard[0].trace.model,
         course=course,
         probability=probability,
         clear_below=stage.clear_below,
         flag_from=stage.flag_from,
-        detail="" if isinstance(verdict, Decided) else f"{verdict.code.value}: {verdict.detail}",
-        latency_ms=verdict.trace.latency_ms,
-        usage=verdict.trace.usage,
+        detail="; ".join(undecided),
+        latency_ms=sum(verdict.trace.latency_ms for verdict in heard),
+        usage=sum((verdict.trace.usage for verdict in heard), Usage()),
+        votes=_count(heard) if len(heard) > 1 else None,
     )
 
 

@@ -13,6 +13,63 @@ from magistrate.classifiers.cascade.words import WORDS_FEATURE
 from magistrate.digest import Digest, value_digest
 
 MOST_STAGES = 16
+MOST_VOTES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """The policy in other words, which a stage is asked for a vote."""
+
+    file: str
+    """Beside the plan: a plain name."""
+    digest: Digest
+    """Of its text."""
+
+    def __post_init__(self) -> None:
+        if self.file in ("", ".", "..") or any(mark in self.file for mark in "/\\:\x00"):
+            raise ValueError(f"a wording is a file beside the plan, named without a folder, got {self.file!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Votes:
+    """Further verdicts that a stage gives on a case of which its first verdict leaves it unsure.
+
+    Invariant: asked at least twice and at most `MOST_VOTES` times; wordings differ; `ask_from <= ask_to`.
+    """
+
+    times: int = 1
+    """How often the stage is asked in the policy's own words, the first time included; each time with another seed."""
+    wordings: tuple[Wording, ...] = ()
+    """Each is asked once more."""
+    ask_from: float = 0.0
+    ask_to: float = 1.0
+    """The first probability lies in [ask_from, ask_to] where the others are asked; or there is none."""
+    calibrator: Calibrator | None = None
+    """Of a case on which all votes were had; None takes the mean of their probabilities, 1 and 0 where they have none.
+    """
+
+    def __post_init__(self) -> None:
+        digests = {wording.digest for wording in self.wordings}
+        if self.times < 1 or not 2 <= self.asks <= MOST_VOTES:
+            raise ValueError(f"votes are 2 to {MOST_VOTES}, got {self.times!r} and {len(self.wordings)} wordings")
+        if len(digests) < len(self.wordings):
+            raise ValueError("wordings must differ, got the same text twice")
+        if not 0 <= self.ask_from <= self.ask_to <= 1:
+            raise ValueError(f"ask_from and ask_to must rise in [0, 1], got {self.ask_from!r} and {self.ask_to!r}")
+
+    @property
+    def asks(self) -> int:
+        """Verdicts on a case at the most."""
+        return self.times + len(self.wordings)
+
+    @property
+    def always(self) -> bool:
+        """Whether every case is asked all votes, so that they can be asked at once."""
+        return self.ask_from <= 0 and self.ask_to >= 1
+
+    def unsure(self, probability: float | None) -> bool:
+        """Whether a first verdict leaves the other votes to be asked."""
+        return probability is None or self.ask_from <= probability <= self.ask_to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +89,8 @@ class Stage:
     """A case whose probability is at least this is flagged here; None where the stage never flags."""
     calibrator: Calibrator | None = None
     """None takes the probability of the verdict, or 1 and 0 for a verdict without one."""
+    votes: Votes | None = None
+    """None where a case is asked once."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -205,6 +264,8 @@ class CascadePlan:
             )
         for place, stage in enumerate(self.stages):
             _check_features(stage, names[:place])
+            if stage.votes is not None and stage.votes.wordings and self.policy_digest is None:
+                raise ValueError(f"stage {stage.name!r} has wordings of one policy, and the plan serves any")
 
     @property
     def digest(self) -> Digest:
@@ -218,7 +279,9 @@ class CascadePlan:
 
 
 def _check_features(stage: Stage, earlier: list[str]) -> None:
-    for feature in () if stage.calibrator is None else stage.calibrator.features:
+    voting = None if stage.votes is None else stage.votes.calibrator
+    calibrators = [one for one in (stage.calibrator, voting) if one is not None]
+    for feature in (feature for one in calibrators for feature in one.features):
         if feature in FEATURES or feature == WORDS_FEATURE:
             continue
         if not (feature.startswith(SCREEN_PREFIX) and feature.removeprefix(SCREEN_PREFIX) in earlier):

@@ -85,6 +85,12 @@ def vote_share(signals: Signals) -> float:
     return sum(decided) / len(decided) if decided else 0.5
 
 
+def votes_log_reasoning(signals: Signals) -> float:
+    """Mean `log_reasoning` of the further verdicts: how long the judge thinks when asked again; 0 without any."""
+    lengths = [math.log1p(len(vote.trace.reasoning)) for vote in signals.votes]
+    return sum(lengths) / len(lengths) if lengths else 0.0
+
+
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     {
         "violation": violation,
@@ -94,6 +100,7 @@ FEATURES: Mapping[str, Feature] = MappingProxyType(
         "cited_rules": cited_rules,
         "verdict_logit": verdict_logit,
         "vote_share": vote_share,
+        "votes_log_reasoning": votes_log_reasoning,
     }
 )
 """By name, apart from the `screen:NAME`, of which there is one an earlier stage."""

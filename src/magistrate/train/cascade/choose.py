@@ -106,7 +106,7 @@ def f1_score(truth: Bools, flagged: Bools) -> float:
     return float(2 * hits / whole) if whole else 0.0
 
 
-def choose_for_budget(table: CascadeTable, budget: float) -> Choice:
+def choose_for_budget(table: CascadeTable, budget: float, *, by_cost: bool = False) -> Choice:
     """The thresholds of the last screen and of the last stage that give the best F1 within a budget.
 
     Earlier screens feed the calibrator of the last one and decide nothing themselves. The figures of a choice on the
@@ -115,6 +115,7 @@ def choose_for_budget(table: CascadeTable, budget: float) -> Choice:
     Args:
         table: At least one screen and the last stage; probabilities cross-fitted.
         budget: Share of cases that may be asked of the last stage, in [0, 1].
+        by_cost: Whether the share is of what the last stage would take for all cases, in the unit of the table.
 
     Raises:
         UsageError: the budget is out of range, or there is no screen.
@@ -124,7 +125,8 @@ def choose_for_budget(table: CascadeTable, budget: float) -> Choice:
     if len(table.stages) < 2:
         raise UsageError(f"a cascade has a screen before the last stage, got only {table.stages!r}")
     screen, last = table.probabilities[:, -2], table.probabilities[:, -1]
-    best = _best_band(screen, last, table.truth, budget)
+    weights = table.costs[:, -1] if by_cost else np.ones(table.cases)
+    best = _best_band(screen, last, table.truth, weights, budget)
     passing = tuple(Thresholds() for _ in table.stages[:-2])
     return Choice(
         thresholds=(
@@ -142,8 +144,8 @@ class _Band:
     decide_at: float
 
 
-def _best_band(screen: Floats, last: Floats, truth: Bools, budget: float) -> _Band:
-    """Search bands of the screen's ranks: all that hold at most the budget, and the best final threshold of each."""
+def _best_band(screen: Floats, last: Floats, truth: Bools, weights: Floats, budget: float) -> _Band:
+    """Search bands of the screen's ranks: all that weigh at most the budget, and the best final threshold of each."""
     order = np.argsort(-screen, kind="stable")
     ranked, soft = screen[order], _smoothed(truth, last)[order]
     cuts = _unsplit(ranked, _starts(screen.size))
@@ -151,9 +153,10 @@ def _best_band(screen: Floats, last: Floats, truth: Bools, budget: float) -> _Ba
     total = float(np.sum(soft))
     whole = np.concatenate([[0.0], np.cumsum(soft)])
     best, found = -1.0, _Band(1.0, 1.0, 0.5)
-    room = int(np.floor(budget * screen.size + 1e-9))
+    weighed = np.concatenate([[0.0], np.cumsum(weights[order])])
+    room = budget * float(weighed[-1]) * (1 + 1e-9)
     for start in cuts:
-        end = _unsplit_down(ranked, min(start + room, screen.size))
+        end = _unsplit_down(ranked, int(np.searchsorted(weighed, weighed[start] + room, "right")) - 1)
         if end < start:
             continue
         inside, gains = last[order][start:end], soft[start:end]

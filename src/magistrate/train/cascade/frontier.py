@@ -35,16 +35,34 @@ class Point:
     """Share of cases that came to the last stage."""
     cost: float
     """Mean of a case, in the unit of the table."""
+    cost_share: float
+    """Of what asking every stage about every case takes."""
     f1: Figure
     recall: Figure
 
 
 def frontier(
-    chosen_on: CascadeTable, reported_on: CascadeTable, *, budgets: Sequence[float] = BUDGETS, seed: int = 0
+    chosen_on: CascadeTable,
+    reported_on: CascadeTable,
+    *,
+    budgets: Sequence[float] = BUDGETS,
+    by_cost: bool = False,
+    whole: float = 1.0,
+    seed: int = 0,
 ) -> tuple[Point, ...]:
-    """One point a budget: thresholds chosen on one part, figures of the other."""
+    """One point a budget: thresholds chosen on one part, figures of the other.
+
+    Args:
+        chosen_on: Cases for the thresholds.
+        reported_on: Other cases.
+        budgets: Each in [0, 1].
+        by_cost: As in `choose_for_budget`.
+        whole: What a budget of 1 is there.
+        seed: Of the bounds.
+    """
     return tuple(
-        measure(reported_on, choose_for_budget(chosen_on, budget), budget=budget, seed=seed) for budget in budgets
+        measure(reported_on, choose_for_budget(chosen_on, budget * whole, by_cost=by_cost), budget=budget, seed=seed)
+        for budget in budgets
     )
 
 
@@ -52,7 +70,15 @@ def measure(table: CascadeTable, choice: Choice, *, budget: float, seed: int = 0
     """Figures of a choice on cases that it was not made on, bounds by resampling cases."""
     routes = route(table, choice.thresholds)
     f1, recall = _resampled(table, routes, seed)
-    return Point(budget=budget, reasoned=routes.reasoned, cost=float(np.mean(routes.costs)), f1=f1, recall=recall)
+    cost, everything = float(np.mean(routes.costs)), float(np.mean(np.sum(table.costs, axis=1)))
+    return Point(
+        budget=budget,
+        reasoned=routes.reasoned,
+        cost=cost,
+        cost_share=cost / everything if everything else 0.0,
+        f1=f1,
+        recall=recall,
+    )
 
 
 def _resampled(table: CascadeTable, routes: Routes, seed: int) -> tuple[Figure, Figure]:
@@ -75,9 +101,11 @@ def _figure_of(values: Floats) -> Figure:
 
 def frontier_table(points: Sequence[Point], *, unit: str) -> str:
     """The frontier as a Markdown table."""
-    rows = ["| budget | reasoned | " + unit + " a case | F1 | recall |", "|---:|---:|---:|---|---|"]
+    rows = [f"| budget | reasoned | {unit} a case | of all | F1 | recall |", "|---:|---:|---:|---:|---|---|"]
     rows.extend(
-        f"| {p.budget:.0%} | {p.reasoned:.1%} | {p.cost:.4g} | {_figure(p.f1)} | {_figure(p.recall)} |" for p in points
+        f"| {p.budget:.0%} | {p.reasoned:.1%} | {p.cost:.4g} | {p.cost_share:.1%} | {_figure(p.f1)} "
+        f"| {_figure(p.recall)} |"
+        for p in points
     )
     return "\n".join(rows) + "\n"
 
@@ -88,14 +116,20 @@ def _figure(figure: Figure) -> str:
     return f"{figure.value:.3f} ({figure.interval.low:.3f} to {figure.interval.high:.3f})"
 
 
-def frontier_chart(points: Sequence[Point]) -> str:
-    """F1 and recall over the share of reasoned cases, as an SVG picture."""
+def frontier_chart(points: Sequence[Point], *, unit: str) -> str:
+    """F1 and recall over the share of cost, as an SVG picture.
+
+    Args:
+        points: Of one frontier.
+        unit: Of their costs.
+    """
     frame = Frame(width=620)
-    ordered = sorted(points, key=lambda p: p.reasoned)
-    parts = [svg.axes(frame, "share of cases reasoned over", "F1 and recall, with 95 % bounds")]
+    ordered = sorted(points, key=lambda p: p.cost_share)
+    axis = f"share of the {unit} that asking every stage about every case takes"
+    parts = [svg.axes(frame, axis, "F1 and recall, with 95 % bounds")]
     for number, (name, colour) in enumerate((("F1", svg.BLUE), ("recall", svg.GREEN))):
         figures = [p.f1 if name == "F1" else p.recall for p in ordered]
-        places = [frame.x(p.reasoned) + 3 * number for p in ordered]
+        places = [frame.x(p.cost_share) + 3 * number for p in ordered]
         parts.append(svg.line([(x, frame.y(f.value)) for x, f in zip(places, figures, strict=True)], colour))
         for x, figure in zip(places, figures, strict=True):
             if figure.interval is not None:

@@ -1,0 +1,1 @@
+"""How much hardware a reasoner takes at a given rate, and how long it lets people wait."""

@@ -1,0 +1,1 @@
+"""Serving a model: which command line, started, watched, stopped, and found again."""

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from magistrate.errors import BackendError, UsageError
+from magistrate.models.hardware import Gpu, Machine
+from magistrate.models.profile import Engine
+from magistrate.models.registry import profile_named
+from magistrate.models.serve.choose import check_memory, check_weights, choose_program
+from magistrate.models.serve.commands import ProgramKind
+from magistrate.models.serve.programs import find_program, program_for
+
+
+def an_executable(path: Path) -> Path:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def both(tmp_path: Path) -> dict[str, str]:
+    """A PATH with two engines."""
+    an_executable(tmp_path / "vllm")
+    an_executable(tmp_path / "llama-server")
+    return {"PATH": str(tmp_path)}
+
+
+def test_the_engine_follows_from_the_weights(both: dict[str, str]) -> None:
+    assert choose_program(None, None, both)[0] is Engine.VLLM
+    assert choose_program(None, "folder", both)[0] is Engine.VLLM
+    assert choose_program(None, "x/Model.GGUF", both)[0] is Engine.LLAMACPP
+    assert choose_program(Engine.LLAMACPP, None, both)[1].kind is ProgramKind.LLAMA_SERVER
+
+
+def test_vllm_reads_a_gguf_file_where_it_is_the_only_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    an_executable(tmp_path / "vllm")
+    monkeypatch.setattr("magistrate.models.serve.programs._SERVER_PACKAGES", ("no_such_package",))
+    assert choose_program(None, "m.gguf", {"PATH": str(tmp_path)})[0] is Engine.VLLM
+
+
+def test_an_engine_in_another_environment_is_named_by_a_variable(tmp_path: Path) -> None:
+    vllm = an_executable(tmp_path / "my-vllm")
+    assert program_for(Engine.VLLM, {"MAGISTRATE_VLLM": str(vllm), "PATH": ""}).argv == (str(vllm),)
+    python = find_program(Engine.LLAMACPP, {"MAGISTRATE_LLAMACPP": sys.executable})
+    assert python is not None
+    assert python.kind is ProgramKind.LLAMA_CPP_PYTHON
+    assert python.argv == (sys.executable, "-m", "llama_cpp.server")
+
+
+def test_a_variable_that_names_nothing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="MAGISTRATE_VLLM names"):
+        program_for(Engine.VLLM, {"MAGISTRATE_VLLM": str(tmp_path / "none")})
+
+
+def test_an_engine_that_is_not_installed_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="'vllm' is not installed") as raised:
+        program_for(Engine.VLLM, {"PATH": str(tmp_path)})
+    assert "pip install vllm" in (raised.value.hint or "")
+
+
+def test_weights_that_are_here_are_given_by_their_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    with pytest.raises(BackendError, match=r"holds no config\.json"):
+        check_weights(Engine.VLLM, "model", None)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert check_weights(Engine.VLLM, "model", None) == str(tmp_path / "model")
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    assert check_weights(Engine.LLAMACPP, "m.gguf", None) == str(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize(
+    ("engine", "weights", "said"),
+    [
+        (Engine.LLAMACPP, "model", "not a GGUF file"),
+        (Engine.LLAMACPP, "none.gguf", "not a GGUF file"),
+        (Engine.VLLM, "/no/where", "no weights at"),
+        (Engine.VLLM, "../../etc/x", "no weights at"),
+        (Engine.LLAMACPP, None, "needs weights"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_said(engine: Engine, weights: str | None, said: str) -> None:
+    with pytest.raises(BackendError, match=said):
+        check_weights(engine, weights, None)
+
+
+def test_vllm_fetches_a_known_model_itself() -> None:
+    assert check_weights(Engine.VLLM, None, profile_named("20b")) == "openai/gpt-oss-safeguard-20b"
+    assert check_weights(Engine.VLLM, "someone/some-model", None) == "someone/some-model"
+
+
+def test_weights_larger_than_all_memory_are_refused(tmp_path: Path) -> None:
+    with (tmp_path / "model.safetensors").open("wb") as file:
+        file.truncate(3_000_000)
+    small = Machine(memory_bytes=2_000_000, available_bytes=2_000_000)
+    with pytest.raises(UsageError, match=r"takes 0\.0 GB"):
+        check_memory(str(tmp_path), small)
+    gpu = Gpu(name="x", memory_bytes=1_000_000)
+    check_memory(str(tmp_path), Machine(memory_bytes=2_000_000, available_bytes=2_000_000, gpus=(gpu,)))
+    check_memory("openai/gpt-oss-20b", small)  # not here: its size is not known
