@@ -7,8 +7,8 @@
     * ConfigError         magistrate.toml: unknown key, wrong type, unknown model name
     * InputError          a row of an input file that cannot be read as a case
     * BackendError        a backend that cannot be opened or used as it is set up
-    * WeightsError        a model's weights that cannot be had, or are not what they should be
         * UnreachableError      its server does not answer now, and may later
+    * WeightsError        a model's weights that cannot be had, or are not what they should be
     * StoreError          the decision log cannot be opened, read or written
     * MissingExtraError   a feature whose optional packages are not installed
 
@@ -70,6 +70,8 @@ class BackendError(MagistrateError):
 
 class WeightsError(MagistrateError):
     """A model's weights that cannot be had, or that are not what they should be."""
+
+
 class UnreachableError(BackendError):
     """A backend whose server does not answer now: it may be starting, or down, or the address may be wrong."""
 

@@ -25,7 +25,9 @@ def digest_of(path: Path, like: str, *, read: Callable[[int], None] = lambda _: 
     Raises:
         OSError: the file cannot be read.
     """
-    found = hashlib.sha256() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    found = (
+        hashlib.sha256() if len(like) == 64 else hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    )
     with path.open("rb") as opened:
         while piece := opened.read(CHUNK_BYTES):
             found.update(piece)

@@ -35,11 +35,15 @@ def of_status(status: int, headers: Mapping[str, str], what: str) -> WeightsErro
     if code == "GatedRepo" or status == 403:
         return WeightsError(f"{what} is given only to those who have access ({status})", hint=_ACCESS)
     if code == "RevisionNotFound":
-        return WeightsError(f"{what}: there is no such revision (404)", hint="check --revision: a branch, tag or commit")
+        return WeightsError(
+            f"{what}: there is no such revision (404)", hint="check --revision: a branch, tag or commit"
+        )
     if status == 401 or code == "RepoNotFound":
         return WeightsError(f"the hub does not give {what}: it is not there, or not for you ({status})", hint=_ACCESS)
     if status == 404:
-        return WeightsError(f"{what} is not there (404)", hint="check the name and --revision; HF_ENDPOINT names a mirror")
+        return WeightsError(
+            f"{what} is not there (404)", hint="check the name and --revision; HF_ENDPOINT names a mirror"
+        )
     return WeightsError(f"the hub refuses {what} with status {status}", hint="check HF_ENDPOINT")
 
 
@@ -54,7 +58,9 @@ def mapped(what: str) -> Generator[None]:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     # Errors of the connection come as those of the HTTP library that this version of huggingface_hub is built on.
-    transport = tuple(base for base in HfHubHTTPError.__mro__[1:] if base is not Exception and issubclass(base, Exception))
+    transport = tuple(
+        base for base in HfHubHTTPError.__mro__[1:] if base is not Exception and issubclass(base, Exception)
+    )
     try:
         yield
     except HFValidationError as error:

@@ -50,8 +50,12 @@ class Hub:
         if not info.sha or len(info.sha) != 40 or not is_digest(info.sha):
             raise WeightsError(f"the hub names no commit of {what}", hint="check HF_ENDPOINT")
         files = tuple(
-            _remote_file(what, file.rfilename, file.lfs.size if file.lfs else file.size,
-                         file.lfs.sha256 if file.lfs else file.blob_id)
+            _remote_file(
+                what,
+                file.rfilename,
+                file.lfs.size if file.lfs else file.size,
+                file.lfs.sha256 if file.lfs else file.blob_id,
+            )
             for file in info.siblings or ()
         )
         return Listing(repo=repo, commit=info.sha, files=files)

@@ -80,7 +80,9 @@ def is_safe_name(path: str) -> bool:
     """
     if not 0 < len(path) <= MOST_NAME_CHARACTERS or not path.isprintable() or any(c in path for c in '\\:*?"<>|'):
         return False
-    return all(part not in ("", ".", "..") and part == part.strip(" .") or _is_dotfile(part) for part in path.split("/"))
+    return all(
+        (part not in ("", ".", "..") and part == part.strip(" .")) or _is_dotfile(part) for part in path.split("/")
+    )
 
 
 def _is_dotfile(part: str) -> bool:
@@ -88,10 +90,16 @@ def _is_dotfile(part: str) -> bool:
 
 
 def _safetensors_files(listing: Listing) -> tuple[RemoteFile, ...]:
-    top = [file for file in listing.files if _ENGINE_FILES.fullmatch(PurePosixPath(file.path).as_posix()) and "/" not in file.path]
+    top = [
+        file
+        for file in listing.files
+        if _ENGINE_FILES.fullmatch(PurePosixPath(file.path).as_posix()) and "/" not in file.path
+    ]
     weights = [file for file in top if file.path.endswith(".safetensors")]
     if not weights:
-        raise WeightsError(f"{listing.source} holds no weights that can be used: {_what_instead(listing.files)}", hint=_OTHER)
+        raise WeightsError(
+            f"{listing.source} holds no weights that can be used: {_what_instead(listing.files)}", hint=_OTHER
+        )
     if any(file.path.startswith("model") for file in weights):
         # Mistral's repositories hold the same weights a second time, as consolidated*.safetensors.
         top = [file for file in top if not file.path.startswith("consolidated")]
@@ -122,6 +130,7 @@ def _gguf_files(listing: Listing, file: str) -> tuple[RemoteFile, ...]:
     if missing or not file.endswith(".gguf"):
         there = [name for name in by_name if name.endswith(".gguf")][:6]
         raise WeightsError(
-            f"{listing.source} has no file {(missing or [file])[0]!r}", hint=f"it has {', '.join(there) or 'no GGUF file'}"
+            f"{listing.source} has no file {(missing or [file])[0]!r}",
+            hint=f"it has {', '.join(there) or 'no GGUF file'}",
         )
     return tuple(by_name[name] for name in names)

@@ -80,13 +80,16 @@ class Transfer:
                     if at > size:
                         opened.truncate(0)
                         raise WeightsError(
-                            f"the hub sent more of {what} than the {in_bytes(size)} that it has", hint="check HF_ENDPOINT"
+                            f"the hub sent more of {what} than the {in_bytes(size)} that it has",
+                            hint="check HF_ENDPOINT",
                         )
                     opened.write(piece)
                     self.got(len(piece))
         except OSError as error:
             if not is_full(error):
-                raise WeightsError(f"cannot write {what}: {error.strerror}", hint="check the folder's rights") from error
+                raise WeightsError(
+                    f"cannot write {what}: {error.strerror}", hint="check the folder's rights"
+                ) from error
             raise WeightsError(
                 f"the disk is full at {what}, {in_bytes(min(at, size))} of {in_bytes(size)} had come",
                 hint="free some, and pull again: it goes on from there; or set HF_HOME to another disk, or give --into",
