@@ -16,7 +16,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from magistrate.errors import ConfigError
-from magistrate.home import home_folder
+from magistrate.home import HOME_VARIABLE, home_folder
 from magistrate.types import Effort
 
 FILE_NAME = "magistrate.toml"

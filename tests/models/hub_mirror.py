@@ -39,6 +39,8 @@ class Mirror:
     corrupt: list[str] = field(default_factory=list)
     """Used up one by one: that file's first byte is changed on its way."""
     without_ranges: bool = False
+    elsewhere: str = ""
+    """Address of the server that has the files, where it is not this one."""
     sent: dict[str, int] = field(default_factory=dict)
     ranges: list[str] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
@@ -77,6 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _give(self, name: str, data: bytes) -> None:
         mirror = self.mirror
+        if mirror.elsewhere:
+            self._answer(302, b"", {"Location": mirror.elsewhere + self.path})
+            return
         mirror.before_body(name)
         asked = self.headers.get("Range", "")
         mirror.ranges.append(f"{name} {asked}")

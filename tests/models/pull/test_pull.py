@@ -88,7 +88,7 @@ def test_a_cut_transfer_goes_on_where_it_stopped(mirror: Mirror, wish: Wish, tmp
 
 def test_the_next_process_goes_on_with_what_came(mirror: Mirror, wish: Wish) -> None:
     mirror.cut_after = [50_000] + [0] * 20
-    with pytest.raises(WeightsError, match="broke|nothing"):
+    with pytest.raises(WeightsError, match=r"broke|nothing"):
         pull(wish, waits()[1])
     assert mirror.sent[SHARD] == 50_000
     mirror.cut_after = []
@@ -151,7 +151,7 @@ def test_too_many_requests_is_waited_for_as_the_hub_asks(mirror: Mirror, wish: W
 def test_refusals_without_end_end(mirror: Mirror, wish: Wish, refusals: list[Refusal], wait: int) -> None:
     mirror.refusals = refusals
     slept, watching = waits()
-    with pytest.raises(WeightsError, match="429|503"):
+    with pytest.raises(WeightsError, match=r"429|503"):
         pull(wish, watching)
     assert len(slept) == 4
 
@@ -184,7 +184,12 @@ def test_a_full_disk_keeps_what_came(mirror: Mirror, wish: Wish, tmp_path: Path)
         pytest.skip("no right to mount a small disk")
     try:
         filler = disk / "filler"
-        mirror.before_body = lambda name: None if name != SHARD else bool(filler.write_bytes(b"x" * 900_000)) and None
+
+        def fill(name: str) -> None:
+            if name == SHARD:
+                filler.write_bytes(b"x" * 900_000)
+
+        mirror.before_body = fill
         with pytest.raises(WeightsError, match="the disk is full"):
             pull(replace(wish, cache=disk / "hub"))
         filler.unlink()
@@ -214,7 +219,13 @@ def test_a_shard_that_was_cut_short_is_missing(wish: Wish) -> None:
     assert missing_parts(shard.parent, None) == (SHARD,)
 
 
-def test_the_token_goes_to_the_hub_only(mirror: Mirror, wish: Wish, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_goes_to_the_hub_and_not_to_where_it_points(
+    mirror: Mirror, wish: Wish, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    pull(wish)
+    with hub_mirror(REPO, FILES) as store:
+        mirror.elsewhere = store.url
+        pull(wish)
     assert set(mirror.tokens) == {"Bearer hf_secret"}
+    assert set(store.tokens) == {None}
+    assert set(store.sent) == NEEDED

@@ -68,7 +68,7 @@ class Hub:
 
     def headers(self) -> Mapping[str, str]:
         """What requests carry, the token among them."""
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils._headers import build_hf_headers  # `utils` gives it too, but not to type checkers
 
         return build_hf_headers(token=self._token(), library_name="magistrate")
 
