@@ -161,7 +161,7 @@ def test_a_server_killed_in_mid_batch_costs_no_row_and_judges_none_twice(server:
 def environment(folder: Path, server: VllmServer) -> dict[str, str]:
     settings = folder / "magistrate.toml"
     settings.write_text(
-        f'[models.tiny]\nurl = "{server.url}"\ndialect = "safeguard.binary.v1"\nconstrained = true\n'
+        f'[models.tiny]\nurl = "{server.url}"\nmodel = "tiny"\ndialect = "safeguard.binary.v1"\nconstrained = true\n'
         "max_output_tokens = 200\nconcurrency = 4\nattempts = 20\n"
     )
     return {
