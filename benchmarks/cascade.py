@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from benchmarks.cascade_scores import judge_scores, linear_scores, panel_policies
+from benchmarks.cascade_scores import all_scores
 from benchmarks.recorded import RECORDED, Answer, Replay, replay, zero_or_one
 from magistrate.classifiers.cascade.calibrator import Calibrator
 from magistrate.classifiers.cascade.file import plan_json
@@ -42,8 +42,8 @@ MODEL = "gpt-oss-safeguard-20b"
 BUDGETS = (0.16, 0.30, 1.0)
 AIM = 0.95
 """Thresholds are chosen for this part of a budget, so that the mean share on other items is within it."""
-SCREENS = ("panel", "abuse", "requests")
-"""Mean logit of the embedded judge over the panel's policies; the two linear heads."""
+SCREENS = ("panel", "abuse", "requests", "chat")
+"""Mean logit of the embedded judge over the panel's policies; the two linear heads; the tuned screen."""
 SCREEN, REASONER = "screens", "reasoner"
 SCREEN_FEATURES = tuple(f"screen:{name}" for name in SCREENS)
 REASONER_FEATURES = (
@@ -104,8 +104,7 @@ def load(path: Path, data: Path, model: str) -> list[Recorded]:
         sys.exit(f"{path} has no completions of {model!r}: name another with --model")
     own = {one.name.partition("/")[2]: recorded_policy(path, one.name.partition("/")[2]) for one in replays}
     texts = [item.text for item in items.values()]
-    panel = judge_scores(texts, panel_policies(own, data)).mean(axis=1)
-    scores = dict(zip(items, np.column_stack([panel, linear_scores(texts, data)]), strict=True))
+    scores = dict(zip(items, all_scores(texts, own, data), strict=True))
     return [_recorded(one, own[one.name.partition("/")[2]], items, scores) for one in replays]
 
 

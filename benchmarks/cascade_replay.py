@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.cascade import SCREEN, SCREENS, halves, read_items, recorded_policy
-from benchmarks.cascade_scores import judge_scores, linear_scores, panel_policies
+from benchmarks.cascade_scores import all_scores
 from benchmarks.recorded import Replay, replay
 from magistrate.case import Case
 from magistrate.classifiers.base import Classifier
@@ -214,9 +214,8 @@ def _benchmark_screens(
     if not wanted:
         return {}
     own = {name.partition("/")[2]: policy for name, policy in policies.items()}
-    panel = judge_scores(list(texts.values()), panel_policies(own, data)).mean(axis=1)
-    logits = np.column_stack([panel, linear_scores(list(texts.values()), data)])
-    columns = dict(zip(SCREENS, (1 / (1 + np.exp(-logits))).T.tolist(), strict=True))
+    logits = all_scores(list(texts.values()), own, data)
+    columns: dict[str, list[float]] = dict(zip(SCREENS, (1 / (1 + np.exp(-logits))).T.tolist(), strict=True))
     columns[SCREEN] = [0.5] * len(texts)  # its calibrator reads the others
     policy = next(iter(policies.values()))
     return {

@@ -121,6 +121,22 @@ def linear_scores(texts: Sequence[str], data: Path) -> Floats:
     return np.column_stack(columns)
 
 
+def all_scores(texts: Sequence[str], own: Mapping[str, Policy], data: Path) -> Floats:
+    """(n_texts, 4): what the screens `panel`, `abuse`, `requests` and `chat` say, as logits."""
+    panel = judge_scores(texts, panel_policies(own, data)).mean(axis=1)
+    return np.column_stack([panel, linear_scores(texts, data), chat_scores(texts, data)])
+
+
+def chat_scores(texts: Sequence[str], data: Path) -> Floats:
+    """(n_texts,): logits of the screen for what people ask of assistants; it is tuned first where it is not kept."""
+    from benchmarks.chat_screen import SCREEN_FILE, chat_screen  # loads torch
+
+    BUILD.mkdir(parents=True, exist_ok=True)
+    screen = chat_screen(data, BUILD, without={text.strip().lower() for text in texts})
+    kept = Kept("chat", bytes_digest((BUILD / SCREEN_FILE).read_bytes()))
+    return kept.table(texts, lambda chunk: [[score] for score in screen.scores(chunk)])[:, 0]
+
+
 def _head(
     states: Callable[[Sequence[str]], Floats], bundles: Sequence[str], data: Path, recorded: set[str]
 ) -> Callable[[Floats], Floats]:

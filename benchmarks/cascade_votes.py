@@ -143,7 +143,7 @@ def table(way: str, said: Probabilities, truth: Bools, asking: FittedVotes, othe
         stages=(SCREEN, REASONER),
         truth=truth,
         probabilities=np.column_stack([said.screen, np.where(asked, said.voted, said.once)]),
-        costs=np.column_stack([np.zeros(truth.size), 1.0 + others * asked]),
+        costs=np.column_stack([np.zeros(truth.size), 1.0 + others * asked.astype(np.float64)]),
     )
 
 

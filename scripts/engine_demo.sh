@@ -47,7 +47,7 @@ model = "smollm2"
 dialect = "safeguard.binary.v1"
 max_output_tokens = 4
 temperature = 0
-concurrency = 2
+concurrency = 1
 timeout_s = 300
 TOML
 begin=$(date +%s)

@@ -12,6 +12,7 @@ LEVELS = {
     "errors": 0,
     "types": 0,
     "digest": 0,
+    "home": 0,
     "policy": 1,
     "case": 2,
     "row": 2,

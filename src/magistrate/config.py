@@ -16,12 +16,11 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from magistrate.errors import ConfigError
+from magistrate.home import HOME_VARIABLE, home_folder
 from magistrate.types import Effort
 
 FILE_NAME = "magistrate.toml"
 CONFIG_VARIABLE = "MAGISTRATE_CONFIG"
-HOME_VARIABLE = "MAGISTRATE_HOME"
-"""Folder for the decision log; the platform's data folder where it is not set."""
 
 
 class InProcess(StrEnum):
@@ -179,9 +178,7 @@ class Config(_Table):
         """Where the decision log is."""
         if self.log.path is not None:
             return Path(self.log.path).expanduser()
-        home = os.environ.get(HOME_VARIABLE)
-        folder = Path(home) if home else Path(platformdirs.user_data_dir("magistrate", appauthor=False))
-        return folder / "decisions.db"
+        return home_folder() / "decisions.db"
 
 
 def served_folder() -> Path:

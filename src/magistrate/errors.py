@@ -8,6 +8,7 @@
     * InputError          a row of an input file that cannot be read as a case
     * BackendError        a backend that cannot be opened or used as it is set up
         * UnreachableError      its server does not answer now, and may later
+    * WeightsError        a model's weights that cannot be had, or are not what they should be
     * StoreError          the decision log cannot be opened, read or written
     * MissingExtraError   a feature whose optional packages are not installed
 
@@ -65,6 +66,10 @@ class InputError(MagistrateError):
 
 class BackendError(MagistrateError):
     """A backend that cannot be opened or cannot do what the dialect needs."""
+
+
+class WeightsError(MagistrateError):
+    """A model's weights that cannot be had, or that are not what they should be."""
 
 
 class UnreachableError(BackendError):

@@ -78,12 +78,12 @@ def test_the_chat_form_reaches_the_model_as_harmony_but_for_the_date(
     ours = Harmony(form).render(POLICY, TEXT, effort=effort)
     chat = Safeguard(form).render(POLICY, TEXT, effort=effort)
     theirs = without_date(tokens_of_chat(server, chat))
-    assert ours.token_ids is not None
-    # The chat form repeats the effort as a line of the instructions, for servers that have no parameter for it.
-    line = "" if effort is None else f"\n\nReasoning: {effort.value}"
-    assert theirs.replace(f"{line}\n\n<|end|><|start|>user", "\n\n<|end|><|start|>user") == str(
-        load_encoding().decode(list(ours.token_ids))
-    )
+    if effort is not None:  # said in the instructions too, for servers that have no parameter for it
+        before, line, after = theirs.rpartition(f"\n\nReasoning: {effort.value}")
+        assert line
+        theirs = before + after
+    assert theirs == load_encoding().decode(list(ours.token_ids or ()))
+    assert load_encoding().encode(theirs, allowed_special="all") == list(ours.token_ids or ())
 
 
 def test_tokens_over_http_are_the_tokens_of_the_model(server: VllmServer) -> None:
@@ -139,7 +139,7 @@ def test_the_command_line_judges_through_it(server: VllmServer, tmp_path: Path) 
 def test_a_server_killed_in_mid_batch_costs_no_row_and_judges_none_twice(server: VllmServer, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps({"id": f"r{n}", "text": f"post number {n}"}) + "\n" for n in range(ROWS)))
-    batch = ["batch", "--policy", "spam", "--model", "tiny", "--no-log", "--quiet", str(source), str(out)]
+    batch = ["batch", "--policy", "spam", "--model", "tiny", "--no-log", "--quiet", str(source), "--out", str(out)]
     first = subprocess.Popen(arguments(*batch), env=environment(tmp_path, server), start_new_session=True)
     wait_for_rows(out, 4, first)
     server.kill()
@@ -161,7 +161,7 @@ def test_a_server_killed_in_mid_batch_costs_no_row_and_judges_none_twice(server:
 def environment(folder: Path, server: VllmServer) -> dict[str, str]:
     settings = folder / "magistrate.toml"
     settings.write_text(
-        f'[models.tiny]\nurl = "{server.url}"\ndialect = "safeguard.binary.v1"\nconstrained = true\n'
+        f'[models.tiny]\nurl = "{server.url}"\nmodel = "tiny"\ndialect = "safeguard.binary.v1"\nconstrained = true\n'
         "max_output_tokens = 200\nconcurrency = 4\nattempts = 20\n"
     )
     return {

@@ -72,7 +72,10 @@ def test_weights_are_named_with_their_engine(engine: InProcess) -> None:
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("magistrate.run.engines.is_installed", lambda _engine: False)
+    def nowhere(_engine: InProcess) -> bool:
+        return False
+
+    monkeypatch.setattr("magistrate.run.engines.is_installed", nowhere)
     with pytest.raises(MissingExtraError) as raised:
         classifier_for("vllm:not-there", Config())
     assert raised.value.extra == "vllm"

@@ -18,6 +18,7 @@ class ModelCommands(LazyGroup):
             "show": ("magistrate.cli.model_show", "Show what is known of one model, and how to get it."),
             "fit": ("magistrate.cli.model_fit", "Say which models this machine can run, how, and how fast."),
             "serve": ("magistrate.cli.model_serve", "Start the engine that fits, and keep it running."),
+            "pull": ("magistrate.cli.model_pull", "Bring a model's weights here, resumed and checked."),
             "plan": ("magistrate.cli.model_plan", "Plan replicas, GPUs and waiting times for a rate, on paper."),
         }
     )

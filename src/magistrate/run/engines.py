@@ -12,7 +12,10 @@ from typing import NamedTuple, cast
 
 from magistrate.backends.engine import Engine, EngineBackend
 from magistrate.config import InProcess
-from magistrate.errors import MissingExtraError
+from magistrate.errors import BackendError, MissingExtraError
+from magistrate.models.profile import Engine as ModelEngine
+from magistrate.models.pull.cache import local_weights
+from magistrate.run.named import profile_called
 
 
 class _Place(NamedTuple):
@@ -42,17 +45,37 @@ def engine_backend(engine: InProcess, weights: str, name: str | None, context_to
 
     Args:
         engine: What runs the weights.
-        weights: A folder, a file or a repository.
+        weights: A folder, a file, a repository, or the name of a model whose weights were pulled.
         name: What verdicts call the model; None for what the weights are called.
         context_tokens: Prompt and answer must fit into these; None for the model's own.
 
     Raises:
         MissingExtraError: the engine is not installed.
+        BackendError: the weights of a named model are not here.
     """
     place = _PLACES[engine]
     if not is_installed(engine):
         raise MissingExtraError(f"{engine.value} in process", extra=engine.value)
-    path = Path(weights).expanduser()
-    source = str(path) if path.exists() else weights
     build = cast("Callable[..., Engine]", getattr(importlib.import_module(place.module), place.attribute))
-    return EngineBackend(build(source, name=name, context_tokens=context_tokens))
+    return EngineBackend(build(source_of(engine, weights), name=name, context_tokens=context_tokens))
+
+
+def source_of(engine: InProcess, weights: str) -> str:
+    """What an engine is given to load.
+
+    Raises:
+        BackendError: a model is named whose weights are not here.
+    """
+    path = Path(weights).expanduser()
+    profile = None if path.exists() else profile_called(weights)
+    if profile is None:
+        return str(path) if path.exists() else weights
+    forms = profile.weights_for(ModelEngine(engine.value))
+    places = (local_weights(profile, form) for form in forms)
+    found = next((place for place in places if place is not None), None)
+    if found is None:
+        raise BackendError(
+            f"weights of {profile.name} that {engine.value} reads are not on this machine",
+            hint=f"magistrate model pull {weights}; or name a folder or file: {engine.value}:PATH",
+        )
+    return str(found)

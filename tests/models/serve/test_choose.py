@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from magistrate.config import InProcess
 from magistrate.errors import BackendError, UsageError
 from magistrate.models.hardware import Gpu, Machine
 from magistrate.models.profile import Engine
@@ -12,6 +13,7 @@ from magistrate.models.registry import profile_named
 from magistrate.models.serve.choose import check_memory, check_weights, choose_program
 from magistrate.models.serve.commands import ProgramKind
 from magistrate.models.serve.programs import find_program, program_for
+from magistrate.run.engines import source_of
 
 
 def an_executable(path: Path) -> Path:
@@ -87,9 +89,38 @@ def test_weights_that_cannot_be_read_are_said(engine: Engine, weights: str | Non
         check_weights(engine, weights, None)
 
 
-def test_vllm_fetches_a_known_model_itself() -> None:
+def test_vllm_fetches_a_known_model_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("MAGISTRATE_HOME", str(tmp_path / "home"))
     assert check_weights(Engine.VLLM, None, profile_named("20b")) == "openai/gpt-oss-safeguard-20b"
     assert check_weights(Engine.VLLM, "someone/some-model", None) == "someone/some-model"
+
+
+def pulled(cache: Path) -> Path:
+    """A folder in the form of huggingface_hub's cache that holds the 20b, as far as its files tell."""
+    repo = cache / "models--openai--gpt-oss-safeguard-20b"
+    snapshot = repo / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text("a" * 40)
+    (snapshot / "config.json").write_text('{"model_type": "gpt_oss"}')
+    (snapshot / "tokenizer.json").write_text("{}")
+    header = b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    (snapshot / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    return snapshot
+
+
+def test_pulled_weights_are_found_by_the_name_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("MAGISTRATE_HOME", str(tmp_path / "home"))
+    with pytest.raises(BackendError, match="not on this machine") as raised:
+        source_of(InProcess.VLLM, "20b")
+    assert "magistrate model pull 20b" in (raised.value.hint or "")
+    snapshot = pulled(tmp_path)
+    assert check_weights(Engine.VLLM, None, profile_named("20b")) == str(snapshot)
+    assert source_of(InProcess.TRANSFORMERS, "20b") == str(snapshot)
+    (snapshot / "model.safetensors").write_bytes(b"cut short")
+    assert check_weights(Engine.VLLM, None, profile_named("20b")) == "openai/gpt-oss-safeguard-20b"
 
 
 def test_weights_larger_than_all_memory_are_refused(tmp_path: Path) -> None:

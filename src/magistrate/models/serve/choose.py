@@ -9,6 +9,7 @@ from pathlib import Path
 from magistrate.errors import BackendError, UsageError
 from magistrate.models.hardware import Machine
 from magistrate.models.profile import Engine, Profile
+from magistrate.models.pull.cache import local_weights
 from magistrate.models.serve.commands import Program
 from magistrate.models.serve.programs import find_program, program_for
 
@@ -64,13 +65,20 @@ def check_weights(engine: Engine, weights: str | None, profile: Profile | None) 
 
 
 def _repository(engine: Engine, profile: Profile | None) -> str:
-    """A repository for vLLM, which fetches from the hub itself what is not there yet."""
+    """What was pulled; else a repository for vLLM, which fetches from the hub itself what is not there yet."""
     forms = () if profile is None else profile.weights_for(engine)
+    pulled = (local_weights(profile, form) for form in forms if profile is not None)
+    place = next((found for found in pulled if found is not None), None)
+    if place is not None:
+        return str(place.absolute())
     whole = [form.repo for form in forms if form.file is None]
     if engine is Engine.VLLM and whole:
         return whole[0]
     named = "the model" if profile is None else profile.name
-    raise BackendError(f"{named} needs weights that {engine.value} reads", hint="give --weights FILE.gguf or FOLDER")
+    pull = "" if profile is None else f"magistrate model pull {profile.name}; or "
+    raise BackendError(
+        f"{named} needs weights that {engine.value} reads", hint=f"{pull}give --weights FILE.gguf or FOLDER"
+    )
 
 
 def check_memory(weights: str, machine: Machine) -> None:

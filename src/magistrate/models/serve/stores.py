@@ -101,7 +101,7 @@ def _get(url: str) -> bytes | None:
             httpx.Client(timeout=ASK_LIMIT_S, trust_env=False, follow_redirects=False) as client,
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as reply,
         ):
-            if reply.status_code != httpx.codes.OK:
+            if not reply.is_success:
                 return None
             for piece in reply.iter_raw():
                 body += piece

@@ -134,15 +134,17 @@ def fit_stages(
     """
     fitted: list[FittedStage] = []
     columns: list[_Column] = []
+    asked_once: list[_Column] = []
     labels = truth[which]
     for stage in stages:
         earlier = stages[: len(columns)]
         # A step of an isotonic map ties cases that a threshold of a screen must be able to part.
         fit = functools.partial(_fit, truth=labels, groups=groups[which], isotonic=stage is stages[-1], seed=seed)
         calibrator, once = fit(_sheet(stage, earlier, columns, which, voted=False))
+        asked_once.append(_Column(probability=once, cost=stage.costs[which]))
         if not stage.votes:
             fitted.append(FittedStage(calibrator=calibrator))
-            columns.append(_Column(probability=once, cost=stage.costs[which]))
+            columns.append(asked_once[-1])
             continue
         voting, voted = fit(_sheet(stage, earlier, columns, which, voted=True))
         worth = VoteWorth(once=log_loss(labels, once), voted=log_loss(labels, voted))
@@ -152,8 +154,8 @@ def fit_stages(
     table = _table(stages, truth, columns, which)
     if fitted[-1].votes is None:
         return FittedStages(stages=tuple(fitted), table=table, table_once=table)
-    columns[-1] = _Column(probability=once, cost=stages[-1].costs[which])
-    return FittedStages(stages=tuple(fitted), table=table, table_once=_table(stages, truth, columns, which))
+    table_once = _table(stages, truth, [*columns[:-1], asked_once[-1]], which)
+    return FittedStages(stages=tuple(fitted), table=table, table_once=table_once)
 
 
 def apply_stages(
