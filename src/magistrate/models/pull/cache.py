@@ -23,6 +23,7 @@ from magistrate.models.pull.listing import gguf_parts, is_safe_name
 _MOST_INDEX_BYTES = 50_000_000
 _MOST_HEADER_BYTES = 100_000_000
 """Of a safetensors file. Source: the format's own bound."""
+_INDEX = "model.safetensors.index.json"
 _PLACES_FILE = "weights.json"
 
 
@@ -73,7 +74,7 @@ def missing_parts(place: Path, file: str | None) -> tuple[str, ...]:
     """
     if place.is_file():
         return missing_parts(place.parent, place.name)
-    missing = [name for name in names_of(place, file) if not _is_whole(place / name)]
+    missing = [name for name in names_of(place, file) if name == _INDEX or not _is_whole(place / name)]
     if file is not None:
         # Only the first part of a split file says what it is.
         return tuple(missing) or (() if architecture_of(place / gguf_parts(file)[0]) is not None else (file,))
@@ -83,7 +84,10 @@ def missing_parts(place: Path, file: str | None) -> tuple[str, ...]:
 
 
 def names_of(folder: Path, file: str | None) -> tuple[str, ...]:
-    """The files that weights consist of, there or not: of GGUF all parts, of safetensors the shards and the config."""
+    """The files that weights consist of, there or not: of GGUF all parts, of safetensors the shards and the config.
+
+    The index of the shards stands for them where it cannot be read or names files that no shard has.
+    """
     return gguf_parts(file) if file is not None else ("config.json", *_shards(folder))
 
 
@@ -94,17 +98,18 @@ class _Index(BaseModel):
 
 
 def _shards(folder: Path) -> tuple[str, ...]:
-    index = folder / "model.safetensors.index.json"
+    index = folder / _INDEX
     if not index.is_file():
         single = sorted(path.name for path in folder.glob("*.safetensors"))
         return tuple(single) or ("model.safetensors",)
     if index.stat().st_size > _MOST_INDEX_BYTES:
-        return (index.name,)
+        return (_INDEX,)
     try:
         names = sorted(set(_Index.model_validate_json(index.read_bytes()).weight_map.values()))
     except ValidationError:
-        return (index.name,)
-    return tuple(name if is_safe_name(name) else index.name for name in names)
+        return (_INDEX,)
+    are_shards = bool(names) and all(is_safe_name(name) and name.endswith(".safetensors") for name in names)
+    return tuple(names) if are_shards else (_INDEX,)
 
 
 def _is_whole(path: Path) -> bool:

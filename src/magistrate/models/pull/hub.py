@@ -40,9 +40,7 @@ def require_huggingface_hub() -> None:
         _ = (HfApi.model_info, constants.ENDPOINT, hf_hub_url, _headers.build_hf_headers)
         _ = (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled)
     except (ImportError, AttributeError) as error:
-        raise WeightsError(
-            f"huggingface_hub {version} is not one that is supported: {error}", hint=_UPGRADE
-        ) from error
+        raise WeightsError(f"huggingface_hub {version} is not one that is supported: {error}", hint=_UPGRADE) from error
 
 
 _UPGRADE = "pip install --upgrade 'magistrate[hub]'"
