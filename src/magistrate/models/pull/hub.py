@@ -35,9 +35,9 @@ def require_huggingface_hub() -> None:
         raise WeightsError(f"huggingface_hub {version} is too old: {OLDEST[0]}.{OLDEST[1]} is needed", hint=_UPGRADE)
     try:
         from huggingface_hub import HfApi, constants, errors, hf_hub_url
-        from huggingface_hub.utils import _headers
+        from huggingface_hub.utils._headers import build_hf_headers
 
-        _ = (HfApi.model_info, constants.ENDPOINT, hf_hub_url, _headers.build_hf_headers)
+        _ = (HfApi.model_info, constants.ENDPOINT, hf_hub_url, build_hf_headers)
         _ = (errors.HfHubHTTPError, errors.HFValidationError, errors.OfflineModeIsEnabled)
     except (ImportError, AttributeError) as error:
         raise WeightsError(f"huggingface_hub {version} is not one that is supported: {error}", hint=_UPGRADE) from error

@@ -135,7 +135,8 @@ def _require_undamaged(folder: Path, weights: Weights) -> None:
     unknown = [name for name in places.names_of(folder, weights.file) if name not in digests]
     if unknown:
         raise WeightsError(
-            f"cannot check {weights.repo} in {str(folder)!r} without the hub: no digest is kept of {', '.join(unknown)}",
+            f"cannot check {weights.repo} in {str(folder)!r} without the hub: "
+            f"no digest is kept of {', '.join(unknown)}",
             hint="pull --check with a network",
         )
     damaged = [name for name, digest in digests.items() if digest_of(folder / name, digest) != digest]
