@@ -138,6 +138,18 @@ def test_a_mirror_without_the_model_names_it(magistrate: Terminal, monkeypatch: 
     assert REPO in done.err
 
 
+@pytest.mark.usefixtures("mirror")
+def test_a_place_that_cannot_be_written_is_named(
+    magistrate: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "file"))
+    done = magistrate("model", "pull", "20b")
+    assert done.status == 69
+    assert "Not a directory" in done.err
+    assert "HF_HOME" in done.err
+
+
 def test_the_registry_still_has_what_these_tests_serve() -> None:
     forms = {weights.repo: weights.file for weights in profile_named("20b").weights}
     assert forms == {REPO: None, GGUF_REPO: GGUF_FILE}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,16 +41,25 @@ def wish(mirror: Mirror, tmp_path: Path) -> Wish:
     return Wish(weights=WEIGHTS, endpoint=mirror.url, cache=tmp_path / "hub", margin=0)
 
 
-def a_process(mirror: Mirror, home: Path) -> subprocess.Popen[str]:
+@contextmanager
+def a_process(mirror: Mirror, home: Path) -> Generator[subprocess.Popen[str]]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environ |= {"HF_ENDPOINT": mirror.url, "HF_HOME": str(home), "MAGISTRATE_HOME": str(home / "magistrate")}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "magistrate", "model", "pull", "20b"],
         env=environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(20)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def partial_bytes(folder: Path) -> int:
@@ -67,13 +78,12 @@ def until(wanted: int, folder: Path, *, process: subprocess.Popen[str] | None = 
 @pytest.mark.parametrize("came", [2_000, 70_000])  # the first fits into the buffer of a file
 def test_a_killed_process_loses_no_byte(mirror: Mirror, tmp_path: Path, came: int) -> None:
     mirror.hold_after = [came]
-    first = a_process(mirror, tmp_path)
-    until(came, tmp_path, process=first)
-    first.send_signal(signal.SIGKILL)
-    first.communicate(timeout=20)
-    assert first.returncode == -signal.SIGKILL
-    second = a_process(mirror, tmp_path)
-    out, err = second.communicate(timeout=30)
+    with a_process(mirror, tmp_path) as first:
+        until(came, tmp_path, process=first)
+        first.send_signal(signal.SIGKILL)
+        assert first.wait(20) == -signal.SIGKILL
+    with a_process(mirror, tmp_path) as second:
+        out, err = second.communicate(timeout=30)
     assert second.returncode == 0, err
     assert {name: (Path(out.strip()) / name).read_bytes() for name in FILES} == FILES
     assert mirror.ranges[-1] == f"{SHARD} bytes={came}-{SIZE - 1}"
@@ -127,6 +137,9 @@ def test_a_second_pull_of_the_same_file_is_told_of_the_first(
     with pytest.raises(WeightsError, match=rf"another pull of {SHARD} .* is under way"):
         pull(wish)
     assert partial_bytes(tmp_path) == 60_000, "the second left it alone"
+    if not into:
+        digest = hashlib.sha256(FILES[SHARD]).hexdigest()
+        assert (tmp_path / "hub" / ".locks" / f"models--{REPO.replace('/', '--')}" / f"{digest}.lock").is_file()
     mirror.released.set()
     first.join(20)
     assert (places[0] / SHARD).read_bytes() == FILES[SHARD]

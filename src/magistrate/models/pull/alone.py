@@ -14,19 +14,24 @@ def alone(lock: Path, what: str) -> Generator[None]:
     """Hold a lock on this machine. The system lets go of it when the process ends, however it ends.
 
     Raises:
-        WeightsError: another process, or another pull in this one, holds it.
+        WeightsError: another process, or another pull in this one, holds it; or nothing can be written there.
     """
     # The package that huggingface_hub takes for its own locks; it comes with it.
     from filelock import FileLock, Timeout
 
-    lock.parent.mkdir(parents=True, exist_ok=True)
     held = FileLock(lock, mode=0o664)
     try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         held.acquire(blocking=False)
     except Timeout as error:
         raise WeightsError(
             f"another pull of {what} is under way",
             hint=f"wait for its end, then pull again: what it brought is not fetched again; it holds {str(lock)!r}",
+        ) from error
+    except (OSError, NotImplementedError) as error:  # the second of a file system without locks
+        raise WeightsError(
+            f"cannot lock {what} at {str(lock)!r}: {getattr(error, 'strerror', None) or error}",
+            hint="check the rights, or choose another place: HF_HOME=/big/disk for the cache, or --into DIR",
         ) from error
     try:
         yield
