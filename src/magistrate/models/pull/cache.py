@@ -113,7 +113,7 @@ def _is_whole(path: Path) -> bool:
         header = _HEADER.validate_json(data)
     except ValidationError:
         return False
-    ends = [value.data_offsets[1] for name, value in header.items() if isinstance(value, _Tensor)]
+    ends = [value.data_offsets[1] for value in header.values() if isinstance(value, _Tensor)]
     return path.stat().st_size == 8 + length + max(ends, default=0)
 
 
