@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.cli.terminal import Terminal
+from tests.models.hub_mirror import hub_mirror
 
 from magistrate.models.pull.cache import local_weights
 from magistrate.models.registry import profile_named
@@ -73,3 +77,33 @@ def test_a_form_that_is_not_published_is_refused_with_those_that_are(magistrate:
     done = magistrate("model", "pull", "20b", "--quantisation", "Q1_X")
     assert done.status == 64
     assert "known: MXFP4" in done.err
+
+
+def test_a_mirror_is_asked_by_its_variable_and_then_no_network_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, magistrate: Terminal
+) -> None:
+    pytest.importorskip("huggingface_hub", reason="needs the extra hub")
+    weights = profile_named("20b").weights[0]
+    header = b'{"w":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
+    files = {
+        "config.json": b'{"model_type": "gpt_oss"}',
+        "tokenizer.json": b"{}",
+        "model.safetensors": struct.pack("<Q", len(header)) + header + b"abcd",
+        "original/model.safetensors": b"x" * 2_000,
+    }
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with hub_mirror(weights.repo, files) as mirror:
+        # huggingface_hub reads its variables once, at import: a process of its own.
+        done = subprocess.run(
+            [sys.executable, "-m", "magistrate", "model", "pull", "20b"],
+            env={**os.environ, "HF_ENDPOINT": mirror.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    place = Path(done.stdout.strip())
+    assert {path.name for path in place.iterdir()} == {"config.json", "tokenizer.json", "model.safetensors"}
+    assert magistrate("model", "pull", "20b", "--offline").out.strip() == str(place)
