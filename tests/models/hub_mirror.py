@@ -99,8 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
         if mirror.cut_after and len(body) > mirror.cut_after[0]:
             body = body[: mirror.cut_after.pop(0)]
             self.close_connection = True
-        self.wfile.write(body)
+        # Counted first: a client that has all of it may look before this thread runs again.
         mirror.sent[name] = mirror.sent.get(name, 0) + len(body)
+        self.wfile.write(body)
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
