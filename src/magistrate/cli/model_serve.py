@@ -146,7 +146,6 @@ def _check_key(variable: str | None) -> None:
 
 
 def _check_here(weights: str) -> None:
-
     if Path(weights).exists():
         check_memory(weights, this_machine())
 
