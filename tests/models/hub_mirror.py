@@ -38,6 +38,14 @@ class Mirror:
     """Used up one by one: the connection breaks after so many bytes of a file's body."""
     corrupt: list[str] = field(default_factory=list)
     """Used up one by one: that file's first byte is changed on its way."""
+    hold_after: list[int] = field(default_factory=list)
+    """Used up one by one: after so many bytes of a file's body nothing more comes, and the connection stays."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Set, it lets go of the connections that are held."""
+    instead: dict[str, bytes] = field(default_factory=dict)
+    """What is given for a file in place of what is listed."""
+    page: bytes = b""
+    """Answered in place of the description of the repository."""
     without_ranges: bool = False
     elsewhere: str = ""
     """Address of the server that has the files, where it is not this one."""
@@ -69,11 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
             refusal = mirror.refusals.pop(0)
             self._answer(refusal.status, b"", refusal.headers)
         elif path in (f"/api/models/{mirror.repo}", f"/api/models/{mirror.repo}/revision/main"):
-            self._answer(200, json.dumps(mirror.described()).encode(), {"Content-Type": "application/json"})
+            described = mirror.page or json.dumps(mirror.described()).encode()
+            self._answer(200, described, {"Content-Type": "application/json"})
         elif path.startswith(f"/api/models/{mirror.repo}/revision/"):
             self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         elif (name := path.removeprefix(f"/{mirror.repo}/resolve/{COMMIT}/")) in mirror.files:
-            self._give(name, mirror.files[name])
+            self._give(name, mirror.instead.get(name, mirror.files[name]))
         else:
             self._answer(404, b"", {"X-Error-Code": "RepoNotFound"})
 
@@ -99,9 +108,21 @@ class _Handler(BaseHTTPRequestHandler):
         if mirror.cut_after and len(body) > mirror.cut_after[0]:
             body = body[: mirror.cut_after.pop(0)]
             self.close_connection = True
+<<<<<<< HEAD
         # Counted first: a client that has all of it may look before this thread runs again.
         mirror.sent[name] = mirror.sent.get(name, 0) + len(body)
         self.wfile.write(body)
+=======
+        held = bool(mirror.hold_after) and len(body) > mirror.hold_after[0]
+        if held:
+            body = body[: mirror.hold_after.pop(0)]
+        # Counted first: who has all of it may look at the count before this thread goes on.
+        mirror.sent[name] = mirror.sent.get(name, 0) + len(body)
+        self.wfile.write(body)
+        if held:
+            self.close_connection = True
+            mirror.released.wait(30)
+>>>>>>> pull3
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -121,11 +142,12 @@ def hub_mirror(repo: str, files: Mapping[str, bytes]) -> Generator[Mirror]:
     handler = type("Handler", (_Handler,), {"mirror": mirror})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     mirror.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield mirror
     finally:
+        mirror.released.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.models.hub_mirror import COMMIT, Mirror, Refusal, hub_mirror
+from tests.models.tiny_weights import SHARD, folder_files
 
 from magistrate.errors import WeightsError
 from magistrate.models.profile import Engine, Weights
@@ -21,28 +20,17 @@ from magistrate.models.pull.pull import Watching, Wish, offline, pull
 pytest.importorskip("huggingface_hub", reason="needs the extra hub")
 
 REPO = "owner/tiny"
-SHARD = "model-00001-of-00001.safetensors"
 WEIGHTS = Weights(quantisation="BF16", repo=REPO, engines=(Engine.VLLM,))
-BYTES = 200_000
-
-
-def safetensors(size: int) -> bytes:
-    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
-    return struct.pack("<Q", len(header)) + header + bytes(range(256)) * (size // 256) + bytes(size % 256)
-
-
+WHOLE = folder_files(200_000)
 FILES = {
-    "config.json": b'{"model_type": "gpt_oss"}',
-    "tokenizer.json": b"{}" * 900,
-    "model.safetensors.index.json": json.dumps({"weight_map": {"w": SHARD}}).encode(),
-    SHARD: safetensors(BYTES),
+    **WHOLE,
     "original/model.safetensors": b"x" * 2_000,
     "metal/model.bin": b"x" * 2_000,
     "pytorch_model.bin": b"x" * 2_000,
     "modeling_tiny.py": b"print('no')",
     "README.md": b"#",
 }
-NEEDED = {"config.json", "tokenizer.json", "model.safetensors.index.json", SHARD}
+NEEDED = set(WHOLE)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ Source: the GGUF specification, versions 2 and 3 (ggml-org/ggml, docs/gguf.md).
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,14 @@ _MOST_TEXT = 16_000_000
 """Bytes of one text; the longest in use are chat templates."""
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
+_MOST_ALIGNMENT = 1 << 20
+_MOST_DIMENSIONS = 8
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84),
+    11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 30: (1, 2), 39: (32, 17),
+}  # fmt: skip
+"""By the number of a tensor's type: values in a block, and its bytes: F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to
+Q6_K, BF16, MXFP4. Source: GGML_QUANT_SIZES in gguf-py of llama.cpp (gguf/constants.py)."""
 
 Value = str | int | float | bool
 
@@ -48,25 +57,53 @@ def read_head(path: Path) -> Head:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        reader = _Reader(file, path.stat().st_size)
-        if reader.take(4) != _MAGIC:
-            raise GgufError("it does not begin with GGUF")
-        version = reader.number("I")
-        if version not in _VERSIONS:
-            raise GgufError(f"its version is {version}; known are 2 and 3")
-        tensors, keys = reader.number("Q"), reader.number("Q")
-        if not 0 < tensors <= _MOST_TENSORS or not 0 < keys <= _MOST_KEYS:
-            raise GgufError(f"it claims {tensors} tensors and {keys} keys")
-        values: dict[str, Value] = {}
-        for _ in range(keys):
-            key = reader.text()
-            value = reader.value(reader.number("I"))
-            if value is not None:
-                values[key] = value
+        tensors, values = _keys(_Reader(file, path.stat().st_size))
+    if tensors == 0:
+        raise GgufError("it claims 0 tensors")
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise GgufError("it names no architecture")
     return Head(architecture, tensors, values)
+
+
+def least_bytes(path: Path) -> int:
+    """How long a file, or one part of a split one, must be for the tensors that its head lists.
+
+    A file that is shorter was cut off. Where the type of a tensor is not known here, only its first byte is counted.
+
+    Raises:
+        GgufError: no GGUF, of an unknown version, cut off in its head, or with lengths that cannot be.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        reader = _Reader(file, size)
+        tensors, values = _keys(reader)
+        ends = [reader.tensor_end() for _ in range(tensors)]
+        head = reader.place()
+    alignment = values.get("general.alignment", 32)
+    if not isinstance(alignment, int) or not 0 < alignment <= _MOST_ALIGNMENT:
+        raise GgufError(f"it claims an alignment of {alignment!r}")
+    return head if not ends else -(-head // alignment) * alignment + max(ends)
+
+
+def _keys(reader: _Reader) -> tuple[int, dict[str, Value]]:
+    """The count of tensors, and the values, arrays left out; the reader stands at the first tensor then."""
+    if reader.take(4) != _MAGIC:
+        raise GgufError("it does not begin with GGUF")
+    version = reader.number("I")
+    if version not in _VERSIONS:
+        raise GgufError(f"its version is {version}; known are 2 and 3")
+    tensors, keys = reader.number("Q"), reader.number("Q")
+    if tensors > _MOST_TENSORS or not 0 < keys <= _MOST_KEYS:
+        raise GgufError(f"it claims {tensors} tensors and {keys} keys")
+    values: dict[str, Value] = {}
+    for _ in range(keys):
+        key = reader.text()
+        value = reader.value(reader.number("I"))
+        if value is not None:
+            values[key] = value
+    return tensors, values
 
 
 class _Reader:
@@ -74,6 +111,7 @@ class _Reader:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
+        self._size = size
         self._left = size
 
     def take(self, length: int) -> bytes:
@@ -82,6 +120,20 @@ class _Reader:
         if len(data) != length:
             raise GgufError("it is cut off")
         return data
+
+    def place(self) -> int:
+        return self._size - self._left
+
+    def tensor_end(self) -> int:
+        """Read what the head says of one tensor; where its bytes end, counted from where tensors begin."""
+        self.text()
+        dimensions = self.number("I")
+        if dimensions > _MOST_DIMENSIONS:
+            raise GgufError(f"it holds a tensor of {dimensions} dimensions")
+        values = math.prod(self.number("Q") for _ in range(dimensions))
+        kind, offset = self.number("I"), self.number("Q")
+        block, block_bytes = _BLOCKS.get(kind, (0, 0))
+        return offset + (-(-values // block) * block_bytes if block else 1)
 
     def number(self, kind: str) -> int:
         (number,) = struct.unpack(f"<{kind}", self.take(struct.calcsize(f"<{kind}")))

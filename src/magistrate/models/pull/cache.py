@@ -14,14 +14,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from magistrate.backends.llamacpp.gguf import GgufError, least_bytes
 from magistrate.home import home_folder
 from magistrate.models.architecture import architecture_of
 from magistrate.models.profile import Profile, Weights
-from magistrate.models.pull.listing import is_safe_name
+from magistrate.models.pull.listing import gguf_parts, is_safe_name
 
 _MOST_INDEX_BYTES = 50_000_000
 _MOST_HEADER_BYTES = 100_000_000
 """Of a safetensors file. Source: the format's own bound."""
+_INDEX = "model.safetensors.index.json"
 _PLACES_FILE = "weights.json"
 
 
@@ -71,14 +73,22 @@ def missing_parts(place: Path, file: str | None) -> tuple[str, ...]:
         file: The GGUF file in the folder, None for safetensors.
     """
     if place.is_file():
-        return () if architecture_of(place) is not None else (place.name,)
+        return missing_parts(place.parent, place.name)
+    missing = [name for name in names_of(place, file) if name == _INDEX or not _is_whole(place / name)]
     if file is not None:
-        return () if architecture_of(place / file) is not None else (file,)
-    names = ["config.json", *_shards(place)]
-    missing = [name for name in names if not _is_whole(place / name)]
+        # Only the first part of a split file says what it is.
+        return tuple(missing) or (() if architecture_of(place / gguf_parts(file)[0]) is not None else (file,))
     if not any((place / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         missing.append("tokenizer.json")
     return tuple(missing)
+
+
+def names_of(folder: Path, file: str | None) -> tuple[str, ...]:
+    """The files that weights consist of, there or not: of GGUF all parts, of safetensors the shards and the config.
+
+    The index of the shards stands for them where it cannot be read or names files that no shard has.
+    """
+    return gguf_parts(file) if file is not None else ("config.json", *_shards(folder))
 
 
 class _Index(BaseModel):
@@ -88,21 +98,27 @@ class _Index(BaseModel):
 
 
 def _shards(folder: Path) -> tuple[str, ...]:
-    index = folder / "model.safetensors.index.json"
+    index = folder / _INDEX
     if not index.is_file():
         single = sorted(path.name for path in folder.glob("*.safetensors"))
         return tuple(single) or ("model.safetensors",)
     if index.stat().st_size > _MOST_INDEX_BYTES:
-        return (index.name,)
+        return (_INDEX,)
     try:
         names = sorted(set(_Index.model_validate_json(index.read_bytes()).weight_map.values()))
     except ValidationError:
-        return (index.name,)
-    return tuple(name if is_safe_name(name) else index.name for name in names)
+        return (_INDEX,)
+    are_shards = bool(names) and all(is_safe_name(name) and name.endswith(".safetensors") for name in names)
+    return tuple(names) if are_shards else (_INDEX,)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file is there, and a safetensors file as long as its own header says."""
+    """Whether a file is there, and one of weights as long as its own header says."""
+    if path.suffix == ".gguf":
+        try:
+            return path.stat().st_size >= least_bytes(path)
+        except (OSError, GgufError):
+            return False
     if not path.is_file() or path.suffix != ".safetensors":
         return path.is_file() and path.stat().st_size > 0
     with path.open("rb") as opened:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from magistrate.models.pull.listing import is_safe_name
+
 CHUNK_BYTES = 1 << 20
+DIGESTS_FOLDER = ".magistrate"
+"""In a folder of the user's, which has no blobs whose names are their digests."""
+_DIGESTS_FILE = "digests.json"
+_MOST_DIGESTS_BYTES = 10_000_000
 
 
 def is_digest(text: str) -> bool:
@@ -33,3 +42,34 @@ def digest_of(path: Path, like: str, *, read: Callable[[int], None] = lambda _: 
             found.update(piece)
             read(len(piece))
     return found.hexdigest()
+
+
+def kept_digests(folder: Path) -> dict[str, str]:
+    """The digests that files had when they came, by name; of others there is none.
+
+    In the cache of huggingface_hub each name is a link to a blob that is called by its digest; in a folder of the
+    user's they were written down beside the files.
+    """
+    links = {
+        path.relative_to(folder).as_posix(): path.resolve().name for path in folder.rglob("*") if path.is_symlink()
+    }
+    path = folder / DIGESTS_FOLDER / _DIGESTS_FILE
+    try:
+        with path.open("rb") as opened:
+            written = TypeAdapter(dict[str, str]).validate_json(opened.read(_MOST_DIGESTS_BYTES))
+    except (OSError, ValidationError):
+        written = {}
+    return {
+        name: digest
+        for name, digest in {**links, **written}.items()
+        if is_safe_name(name) and is_digest(digest) and (folder / name).is_file()
+    }
+
+
+def keep_digests(folder: Path, digests: Mapping[str, str]) -> None:
+    """Write down the digests of files, with those that are there already."""
+    path = folder / DIGESTS_FOLDER / _DIGESTS_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps({**kept_digests(folder), **digests}, indent=2) + "\n", encoding="utf-8")
+    fresh.replace(path)

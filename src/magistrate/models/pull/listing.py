@@ -89,6 +89,19 @@ def _is_dotfile(part: str) -> bool:
     return bool(re.fullmatch(r"\.\w[\w.-]*\w", part))
 
 
+def gguf_parts(file: str) -> tuple[str, ...]:
+    """The names of all parts of a GGUF file, of which one is given; the file alone where it is not split.
+
+    >>> gguf_parts("m-00001-of-00002.gguf"), gguf_parts("m.gguf")
+    (('m-00001-of-00002.gguf', 'm-00002-of-00002.gguf'), ('m.gguf',))
+    """
+    part = _PART.fullmatch(file)
+    if part is None:
+        return (file,)
+    of = int(part["of"])
+    return tuple(f"{part['stem']}-{number:05}-of-{of:05}.gguf" for number in range(1, of + 1))
+
+
 def _safetensors_files(listing: Listing) -> tuple[RemoteFile, ...]:
     top = [
         file
@@ -119,12 +132,7 @@ def _what_instead(files: Iterable[RemoteFile]) -> str:
 
 
 def _gguf_files(listing: Listing, file: str) -> tuple[RemoteFile, ...]:
-    part = _PART.fullmatch(file)
-    if part is None:
-        names = [file]
-    else:
-        of = int(part["of"])
-        names = [f"{part['stem']}-{number:05}-of-{of:05}.gguf" for number in range(1, of + 1)]
+    names = gguf_parts(file)
     by_name = {each.path: each for each in listing.files}
     missing = [name for name in names if name not in by_name]
     if missing or not file.endswith(".gguf"):

@@ -16,7 +16,8 @@ from magistrate.errors import UsageError, WeightsError
 from magistrate.models.architecture import architecture_of
 from magistrate.models.profile import Profile, Weights
 from magistrate.models.pull import cache as places
-from magistrate.models.pull.digests import digest_of
+from magistrate.models.pull.alone import alone
+from magistrate.models.pull.digests import DIGESTS_FOLDER, digest_of, keep_digests, kept_digests
 from magistrate.models.pull.failures import PassingError
 from magistrate.models.pull.hub import TIMEOUT_S, Hub, require_huggingface_hub
 from magistrate.models.pull.listing import Listing, RemoteFile, wanted_files
@@ -41,6 +42,8 @@ class Wish:
     cache: Path | None = None
     margin: int = MARGIN_BYTES
     """Bytes to leave free."""
+    timeout_s: float = TIMEOUT_S
+    """After which a server that sends nothing is given up, and asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +77,23 @@ def pull(wish: Wish, watching: Watching | None = None) -> Pulled:
     """
     require_huggingface_hub()
     watching = watching or Watching()
-    weights, hub = wish.weights, Hub(wish.endpoint)
+    weights, hub = wish.weights, Hub(wish.endpoint, timeout_s=wish.timeout_s)
     revision = wish.revision or weights.revision
-    listing = _persistently(lambda: hub.listing(weights.repo, revision), watching.sleep)
+    listing = _persistently(lambda: hub.listing(weights.repo, revision), watching)
     files = wanted_files(listing, weights.file)
     store = _Folder(wish.into) if wish.into else _Cache(listing, places.repo_folder(weights.repo, wish.cache))
     waiting = [file for file in files if not _is_here(store, file, check=wish.check, said=watching.said)]
     left = sum(max(0, file.size - _size(store.partial(file))) for file in waiting)
     require_room(store.root, left, margin=wish.margin)
     watching.total(left)
-    with httpx.Client(headers=dict(hub.headers()), timeout=TIMEOUT_S, follow_redirects=True) as client:
+    with httpx.Client(headers=dict(hub.headers()), timeout=wish.timeout_s, follow_redirects=True) as client:
         transfer = Transfer(client=client, got=watching.got, sleep=watching.sleep)
         for file in waiting:
-            _bring(transfer, hub.address(listing, file), store, file, what=f"{file.path} of {listing.source}")
+            what = f"{file.path} of {listing.source}"
+            with alone(store.lock(file), what):
+                # Another pull may have brought it since we looked.
+                if not _is_here(store, file, check=False, said=watching.said):
+                    _bring(transfer, hub.address(listing, file), store, file, what=what)
     folder = store.finish(files, revision)
     return Pulled(
         place=folder if weights.file is None else folder / weights.file,
@@ -100,7 +107,7 @@ def offline(wish: Wish) -> Pulled:
     """Weights that are in the cache or the folder already, without asking the hub.
 
     Raises:
-        WeightsError: some are missing; it names them.
+        WeightsError: some are missing, or damaged where they are to be checked; it names them.
     """
     weights = wish.weights
     folder = wish.into or places.cached_snapshot(weights, wish.cache, wish.revision)
@@ -116,8 +123,28 @@ def offline(wish: Wish) -> Pulled:
             f"{weights.repo} is here in part: missing or cut short are {', '.join(missing)}",
             hint="pull once with a network: only these are fetched",
         )
+    if wish.check:
+        _require_undamaged(folder, weights)
+    names = places.names_of(folder, weights.file)
     place = folder if weights.file is None else folder / weights.file
-    return Pulled(place=place, source=weights.repo, files=len(list(folder.iterdir())), fetched_bytes=0)
+    return Pulled(place=place, source=weights.repo, files=len(names), fetched_bytes=0)
+
+
+def _require_undamaged(folder: Path, weights: Weights) -> None:
+    digests = kept_digests(folder)
+    unknown = [name for name in places.names_of(folder, weights.file) if name not in digests]
+    if unknown:
+        raise WeightsError(
+            f"cannot check {weights.repo} in {str(folder)!r} without the hub: "
+            f"no digest is kept of {', '.join(unknown)}",
+            hint="pull --check with a network",
+        )
+    damaged = [name for name, digest in digests.items() if digest_of(folder / name, digest) != digest]
+    if damaged:
+        raise WeightsError(
+            f"{weights.repo} in {str(folder)!r} is damaged: {', '.join(damaged)}",
+            hint="pull --check with a network: only these are fetched again",
+        )
 
 
 def taken(place: Path, profile: Profile) -> Path:
@@ -161,7 +188,7 @@ def _bring(transfer: Transfer, address: str, store: _Store, file: RemoteFile, *,
     )
 
 
-def _persistently(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T:
+def _persistently(attempt: Callable[[], T], watching: Watching) -> T:
     for number in range(1, TRIES + 1):
         try:
             return attempt()
@@ -169,7 +196,8 @@ def _persistently(attempt: Callable[[], T], sleep: Callable[[float], None]) -> T
             wait_s = error.retry_after_s if error.retry_after_s is not None else 0.5 * 2**number
             if number == TRIES or wait_s > LONGEST_WAIT_S:
                 raise
-            sleep(wait_s)
+            watching.said(f"{error.message}: trying again in {wait_s:.0f} s")
+            watching.sleep(wait_s)
     raise AssertionError
 
 
@@ -195,6 +223,9 @@ class _Store:
     def kept(self, file: RemoteFile) -> Path:
         raise NotImplementedError
 
+    def lock(self, file: RemoteFile) -> Path:
+        raise NotImplementedError
+
     def keep(self, file: RemoteFile) -> None:
         self.kept(file).parent.mkdir(parents=True, exist_ok=True)
         self.partial(file).replace(self.kept(file))
@@ -210,13 +241,20 @@ class _Folder(_Store):
         self.root = root
 
     def partial(self, file: RemoteFile) -> Path:
-        return self.root / ".magistrate" / f"{file.digest}.incomplete"
+        return self.root / DIGESTS_FOLDER / f"{file.digest}.incomplete"
+
+    def lock(self, file: RemoteFile) -> Path:
+        return self.root / DIGESTS_FOLDER / f"{file.digest}.lock"
 
     def kept(self, file: RemoteFile) -> Path:
         return self.root / file.path
 
     def finish(self, files: tuple[RemoteFile, ...], revision: str | None) -> Path:
-        shutil.rmtree(self.root / ".magistrate", ignore_errors=True)
+        for file in files:
+            self.lock(file).unlink(missing_ok=True)
+        for left in (self.root / DIGESTS_FOLDER).glob("*.incomplete"):
+            left.unlink()  # of a revision that was not fetched to its end
+        keep_digests(self.root, {file.path: file.digest for file in files})
         return self.root
 
 
@@ -229,6 +267,10 @@ class _Cache(_Store):
 
     def partial(self, file: RemoteFile) -> Path:
         return self.root / "blobs" / f"{file.digest}.incomplete"
+
+    def lock(self, file: RemoteFile) -> Path:
+        # Where huggingface_hub has it, so that its downloads and ours wait for each other.
+        return self.root.parent / ".locks" / self.root.name / f"{file.digest}.lock"
 
     def kept(self, file: RemoteFile) -> Path:
         return self.root / "blobs" / file.digest

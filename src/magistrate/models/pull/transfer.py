@@ -84,6 +84,7 @@ class Transfer:
                             hint="check HF_ENDPOINT",
                         )
                     opened.write(piece)
+                    opened.flush()  # or a killed process would take the last of it along
                     self.got(len(piece))
         except OSError as error:
             if not is_full(error):
