@@ -108,11 +108,6 @@ class _Handler(BaseHTTPRequestHandler):
         if mirror.cut_after and len(body) > mirror.cut_after[0]:
             body = body[: mirror.cut_after.pop(0)]
             self.close_connection = True
-<<<<<<< HEAD
-        # Counted first: a client that has all of it may look before this thread runs again.
-        mirror.sent[name] = mirror.sent.get(name, 0) + len(body)
-        self.wfile.write(body)
-=======
         held = bool(mirror.hold_after) and len(body) > mirror.hold_after[0]
         if held:
             body = body[: mirror.hold_after.pop(0)]
@@ -122,7 +117,6 @@ class _Handler(BaseHTTPRequestHandler):
         if held:
             self.close_connection = True
             mirror.released.wait(30)
->>>>>>> pull3
 
     def _answer(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
