@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 EXAMPLES ?= 200
 DATA ?= ../shared/data
+RAY ?= 2.60.0
 WHEELS ?= .wheels
 LLAMACPP ?= 0.3.36
 
-.PHONY: demo test check unit slow engines engine-tests engine-demo llamacpp bench leaderboard steering model wheel lock clean
+.PHONY: demo test check unit slow engines engine-tests engine-demo ray-tests llamacpp bench leaderboard steering model wheel lock clean
 
 demo: .venv/.ready ## judge the golden set of the spam policy with the embedded judge
 	$(BIN)/magistrate evaluate --policy spam
@@ -29,6 +30,11 @@ engines: .venv-vllm/.ready ## vLLM for CPUs in an environment of its own, .venv-
 
 engine-tests: .venv-vllm/.ready ## a real vLLM with a tiny gpt-oss: served, killed, started again, and in process
 	.venv-vllm/bin/python -m pytest -m engine tests/engines
+	.venv-vllm/bin/python -m pytest tests/backends/test_transformers.py tests/backends/test_transformers_prefix.py \
+	  tests/backends/test_transformers_sampling.py tests/test_tiny_safeguard.py
+
+ray-tests: .venv-ray/.ready ## a real Ray on this machine: the same rows, replicas and drivers killed
+	RAY_worker_niceness=0 .venv-ray/bin/python -m pytest tests/run/cluster
 
 llamacpp: .venv/.ready ## llama.cpp in process: compiled once into WHEELS, which needs a C++ compiler, and installed from there
 	ls $(WHEELS)/llama_cpp_python-$(LLAMACPP)-*.whl 2> /dev/null || $(BIN)/python -m pip wheel --quiet --no-deps \
@@ -80,6 +86,13 @@ lock: ## pin every dependency, with hashes, for all supported Pythons
 
 .venv/.ready-dev: requirements-dev.txt .venv/.ready
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	touch $@
+
+.venv-ray/.ready: requirements-dev.txt
+	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --require-hashes -r requirements-dev.txt
+	.venv-ray/bin/python -m pip install --quiet "ray[client]==$(RAY)"
+	.venv-ray/bin/python -m pip install --quiet --no-deps -e .
 	touch $@
 
 .venv/.ready-train: .venv/.ready-dev

@@ -121,7 +121,7 @@ def test_held_json_is_read_or_cut_off_whatever_the_weights(server: VllmServer) -
     """VLLM lets blanks stand between the fields, and random weights write many."""
     seen = [judge(Safeguard(Form.CATEGORY), HttpBackend(server.url), constrained=True, seed=seed) for seed in range(4)]
     codes = {verdict.code for verdict in seen if isinstance(verdict, Failed)}
-    assert codes <= {Code.TRUNCATED, Code.CONTRADICTORY}
+    assert codes <= {Code.TRUNCATED, Code.CONTRADICTORY, Code.EMPTY_ANSWER}
 
 
 def test_the_reasoning_before_a_held_answer_is_free(server: VllmServer) -> None:

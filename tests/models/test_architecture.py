@@ -29,6 +29,13 @@ def test_a_gguf_file_says_what_it_is(tmp_path: Path, data: bytes) -> None:
     assert architecture_of(path) == GPT_OSS
 
 
+@pytest.mark.parametrize(("version", "found"), [(0, None), (1, None), (2, GPT_OSS), (3 << 24, None), (4, None)])
+def test_only_versions_with_this_form_are_read(tmp_path: Path, version: int, found: str | None) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(gguf(ARCHITECTURE, version=version))
+    assert architecture_of(path) == found
+
+
 def test_a_folder_says_what_it_is(tmp_path: Path) -> None:
     assert architecture_of(tmp_path) is None
     (tmp_path / "config.json").write_text('{"model_type": "gpt_oss", "hidden_size": 64}')

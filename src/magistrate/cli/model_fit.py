@@ -15,7 +15,7 @@ from magistrate.cli.model_text import gigabytes, short_name
 from magistrate.models.fit import Fit, Load, Place, fits_of, recommended
 from magistrate.models.hardware import Gpu, Machine, parse_gpu_argument, parse_size
 from magistrate.models.machine import this_machine
-from magistrate.models.profile import Profile
+from magistrate.models.profile import Engine, Profile
 from magistrate.models.registry import profile_named, profiles
 from magistrate.models.speed import measured
 
@@ -174,7 +174,12 @@ def _show_advice(console: Console, machine: Machine, best: list[Fit], advised: F
     for warning in _warnings(machine, advised):
         console.print(Text(warning, style="yellow"))
     name = short_name(profile)
-    console.print(f"\nmagistrate model pull {name}\nmagistrate model serve {name}", style="bold", markup=False)
+    form = "" if advised.weights is profile.weights[0] else f" --quantisation {advised.weights.quantisation}"
+    serves = advised.engine is not Engine.TRANSFORMERS
+    then = (
+        f"magistrate model serve {name}" if serves else f"magistrate judge --model transformers:{name} --policy spam …"
+    )
+    console.print(f"\nmagistrate model pull {name}{form}\n{then}", style="bold", markup=False)
 
 
 def _speed_words(fit: Fit) -> str:

@@ -12,9 +12,10 @@ import click
 
 from magistrate.config import served_folder
 from magistrate.errors import BackendError, UsageError
+from magistrate.models.machine import this_machine
 from magistrate.models.profile import Engine, Profile
 from magistrate.models.registry import profile_named
-from magistrate.models.serve.choose import check_memory, check_weights, choose_program
+from magistrate.models.serve.choose import check_memory, check_weights, choose_program, preferred_engine
 from magistrate.models.serve.commands import Launch, ProgramKind, Serving, launch
 from magistrate.models.serve.running import Served
 from magistrate.models.serve.stores import running_store, running_stores
@@ -68,7 +69,8 @@ def command(
     unsaid = chosen is None and weights is None
     if (unsaid or chosen in _STORES) and _use_store(profile, chosen):
         return
-    chosen, program = choose_program(chosen, weights, os.environ)
+    first = Engine.VLLM if profile is None or not unsaid else preferred_engine(profile, this_machine())
+    chosen, program = choose_program(chosen, weights, os.environ, first=first)
     serving = Serving(
         name=name if profile is None else profile.name,
         weights=check_weights(chosen, weights, profile),
@@ -144,8 +146,6 @@ def _check_key(variable: str | None) -> None:
 
 
 def _check_here(weights: str) -> None:
-    from magistrate.models.machine import this_machine
-
     if Path(weights).exists():
         check_memory(weights, this_machine())
 

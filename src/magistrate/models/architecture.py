@@ -17,6 +17,8 @@ _HEADER_BYTES = 65_536
 _STRING = 8
 _SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 """By GGUF's number of a type. Source: docs/gguf.md of ggml."""
+_VERSIONS = (2, 3)
+"""Of GGUF: version 1 counted in 32 bits, and a big-endian file reads as a version beyond these."""
 _KEY = b"general.architecture"
 _MOST_KEYS = 256
 
@@ -58,13 +60,15 @@ def _of_config(path: Path) -> str | None:
 
 
 def _of_gguf(path: Path) -> str | None:
-    """Source: GGUF version 3: magic, version, two counts, then keys with typed values."""
+    """Source: GGUF versions 2 and 3: magic, version, two counts, then keys with typed values."""
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if header[:4] != b"GGUF":
         return None
     try:
-        (keys,) = struct.unpack_from("<Q", header, 16)
+        version, _, keys = struct.unpack_from("<IQQ", header, 4)
+        if version not in _VERSIONS:
+            return None
         place = 24
         for _ in range(min(keys, _MOST_KEYS)):
             key, place = _string(header, place)

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from magistrate.config import InProcess
 from magistrate.errors import BackendError, UsageError
-from magistrate.models.hardware import Gpu, Machine
+from magistrate.models.hardware import Gpu, Machine, parse_gpu_argument
 from magistrate.models.profile import Engine
 from magistrate.models.registry import profile_named
-from magistrate.models.serve.choose import check_memory, check_weights, choose_program
+from magistrate.models.serve.choose import check_memory, check_weights, choose_program, preferred_engine
 from magistrate.models.serve.commands import ProgramKind
 from magistrate.models.serve.programs import find_program, program_for
 from magistrate.run.engines import source_of
@@ -121,6 +122,21 @@ def test_pulled_weights_are_found_by_the_name_of_the_model(tmp_path: Path, monke
     assert source_of(InProcess.TRANSFORMERS, "20b") == str(snapshot)
     (snapshot / "model.safetensors").write_bytes(b"cut short")
     assert check_weights(Engine.VLLM, None, profile_named("20b")) == "openai/gpt-oss-safeguard-20b"
+
+
+def test_the_engine_follows_from_the_machine_and_from_what_was_pulled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("MAGISTRATE_HOME", str(tmp_path / "home"))
+    plain = Machine(memory_bytes=32 * 10**9, available_bytes=32 * 10**9)
+    assert preferred_engine(profile_named("20b"), plain) is Engine.LLAMACPP
+    assert preferred_engine(profile_named("20b"), replace(plain, gpus=parse_gpu_argument("H100"))) is Engine.VLLM
+    pulled(tmp_path)
+    assert preferred_engine(profile_named("20b"), plain) is Engine.VLLM
+    assert choose_program(None, None, {"PATH": "", "MAGISTRATE_LLAMACPP": sys.executable}, first=Engine.LLAMACPP)[
+        0
+    ] is (Engine.LLAMACPP)
 
 
 def test_weights_larger_than_all_memory_are_refused(tmp_path: Path) -> None:

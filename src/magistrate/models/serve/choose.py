@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from magistrate.errors import BackendError, UsageError
+from magistrate.models.fit import Load, fits_of
 from magistrate.models.hardware import Machine
 from magistrate.models.profile import Engine, Profile
 from magistrate.models.pull.cache import local_weights
@@ -17,17 +18,35 @@ _READERS = (Engine.VLLM, Engine.LLAMACPP)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
+def preferred_engine(profile: Profile, machine: Machine) -> Engine:
+    """The engine to try first: one whose weights were pulled, and of several the one that fits the machine."""
+    fits = [fit.engine for fit in fits_of(machine, profile, Load()) if fit.fits and fit.engine in _READERS]
+    pulled = [
+        engine
+        for engine in _READERS
+        if any(local_weights(profile, form) is not None for form in profile.weights_for(engine))
+    ]
+    return next((engine for engine in fits if engine in pulled or not pulled), (*pulled, *_READERS)[0])
+
+
 def choose_program(
-    engine: Engine | None, weights: str | None, environment: Mapping[str, str]
+    engine: Engine | None, weights: str | None, environment: Mapping[str, str], *, first: Engine = Engine.VLLM
 ) -> tuple[Engine, Program]:
     """The engine that is asked for, or the installed one that reads these weights.
+
+    Args:
+        engine: Asked for; None where nothing is said.
+        weights: As the user gave them; None where nothing is said.
+        environment: Where programs are looked for.
+        first: The engine to prefer where neither is said.
 
     Raises:
         BackendError: none of them is installed.
     """
     if engine is not None:
         return engine, program_for(engine, environment)
-    wanted = (Engine.LLAMACPP, Engine.VLLM) if weights is not None and is_gguf(weights) else _READERS
+    gguf = is_gguf(weights) if weights is not None else first is Engine.LLAMACPP
+    wanted = (Engine.LLAMACPP, Engine.VLLM) if gguf else _READERS
     for candidate in wanted if weights is None or is_gguf(weights) else wanted[:1]:
         found = find_program(candidate, environment)
         if found is not None:
