@@ -371,7 +371,7 @@ def no_header(folder: Path) -> None:
 
 
 def without_a_tensor(folder: Path) -> None:
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save_file  # pyright: ignore[reportMissingImports]
 
     tensors = load_file(folder / "model.safetensors")
     del tensors["model.layers.1.self_attn.sinks"]
