@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from magistrate.backends.habits import Habits
 from magistrate.backends.llamacpp.native import Logits
 from magistrate.backends.llamacpp.sampling import choose, draw, log_probabilities
-from magistrate.backends.transformers.sampling import Habits
 
 PLAIN = Habits(temperature=1.0, top_k=None, top_p=None)
 numbers = st.floats(-20, 20, width=32)

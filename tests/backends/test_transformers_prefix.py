@@ -7,8 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magistrate.backends.transformers.forms import HeldWords
-from magistrate.backends.transformers.prefix import Prefix, PrefixMemory, common_length, groups
+from magistrate.backends.beginnings import common_length, groups
+from magistrate.backends.held_words import HeldWords
+from magistrate.backends.transformers.prefix import Prefix, PrefixMemory
 
 tokens = st.lists(st.integers(0, 2), max_size=12).map(tuple)
 prompts = st.lists(tokens.filter(bool), max_size=12)

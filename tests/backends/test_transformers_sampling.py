@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from magistrate.backends.transformers.sampling import Habits, pick
+from magistrate.backends.habits import Habits
+from magistrate.backends.transformers.sampling import pick
 
 torch = pytest.importorskip("torch", reason="needs the extra `transformers`")
 

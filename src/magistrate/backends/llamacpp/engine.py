@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from magistrate.backends.base import Capabilities
 from magistrate.backends.engine import EngineError, Generated, Prompt
+from magistrate.backends.habits import Habits
 from magistrate.backends.llamacpp.chat_template import ChatTemplate
 from magistrate.backends.llamacpp.gguf import GgufError, Head, read_head
-from magistrate.backends.transformers.sampling import Habits
 from magistrate.errors import BackendError, MissingExtraError, UsageError
 from magistrate.types import Effort, Message
 

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from magistrate.backends.engine import EngineError
+from magistrate.backends.held_words import HeldWords
 from magistrate.backends.llamacpp.native import Logits, Weights
-from magistrate.backends.transformers.forms import HeldWords
 from magistrate.types import AnswerForm, Choices
 
 NEVER = np.float32(-np.inf)

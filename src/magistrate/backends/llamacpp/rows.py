@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from magistrate.backends.beginnings import common_length, groups
 from magistrate.backends.engine import EngineError, Generated, Prompt
+from magistrate.backends.habits import Habits
 from magistrate.backends.llamacpp.forms import Held, hold
 from magistrate.backends.llamacpp.native import Logits, Piece, Weights
 from magistrate.backends.llamacpp.sampling import choose, log_probabilities
-from magistrate.backends.transformers.prefix import common_length, groups
-from magistrate.backends.transformers.sampling import Habits
 from magistrate.types import FinishReason, TokenLogprob
 
 KEPT = 4

@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 
+from magistrate.backends.habits import Habits
 from magistrate.backends.llamacpp.forms import NEVER, Held
 from magistrate.backends.llamacpp.native import Logits
-from magistrate.backends.transformers.sampling import Habits
 
 
 def choose(logits: Logits, temperature: float, chances: random.Random, habits: Habits, held: Held | None) -> int:

@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from magistrate.backends.beginnings import common_length
 from magistrate.backends.engine import EngineError, Generated, Prompt
+from magistrate.backends.habits import Habits
 from magistrate.backends.transformers.forms import Forms, Held
-from magistrate.backends.transformers.prefix import LEAST_SHARED, Prefix, PrefixMemory, common_length
-from magistrate.backends.transformers.sampling import Habits, pick
+from magistrate.backends.transformers.prefix import LEAST_SHARED, Prefix, PrefixMemory
+from magistrate.backends.transformers.sampling import pick
 from magistrate.types import FinishReason, TokenLogprob
 
 if TYPE_CHECKING:

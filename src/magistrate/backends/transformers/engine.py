@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from magistrate.backends.base import Capabilities
+from magistrate.backends.beginnings import groups
 from magistrate.backends.engine import EngineError, Generated, Prompt
+from magistrate.backends.habits import Habits
 from magistrate.backends.transformers.decoding import Decoder
 from magistrate.backends.transformers.forms import Forms, can_hold
-from magistrate.backends.transformers.prefix import groups
-from magistrate.backends.transformers.sampling import Habits
 from magistrate.errors import BackendError, MissingExtraError
 from magistrate.types import Effort, Message
 

@@ -1,8 +1,6 @@
 """Hold an answer to a form: which tokens can come next.
 
-Words are held to the tokens that the tokenizer writes them with. A grammar over letters would also allow `I` as the
-beginning of `INVALID`, and take for that verdict all the probability of answers that begin with the word "I".
-Schemas are held by xgrammar, as in vLLM.
+Words are held to the tokens that the tokenizer writes them with (`held_words`); schemas by xgrammar, as in vLLM.
 """
 
 from __future__ import annotations
@@ -10,10 +8,11 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from magistrate.backends.engine import EngineError
+from magistrate.backends.held_words import HeldWords
 from magistrate.types import AnswerForm, Choices
 
 if TYPE_CHECKING:
@@ -94,42 +93,6 @@ class Forms:
     def _special(self) -> frozenset[int]:
         added = self._tokenizer.added_tokens_decoder.items()
         return frozenset(int(token) for token, what in added if what.special)
-
-
-class HeldWords:
-    """One of some words, token by token."""
-
-    def __init__(self, words: Sequence[Sequence[int]], stops: Iterable[int]) -> None:
-        """Start before the first token.
-
-        Args:
-            words: The tokens of each.
-            stops: What can follow a whole word.
-        """
-        self._rests = [tuple(word) for word in words]
-        self._stops = frozenset(stops)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether no word goes on from here."""
-        return not any(self._rests)
-
-    def following(self) -> set[int]:
-        """The tokens that can come next."""
-        following = {rest[0] for rest in self._rests if rest}
-        return following if all(self._rests) else following | self._stops
-
-    def possible(self, size: int) -> torch.Tensor:
-        """The same as booleans."""
-        import torch
-
-        allowed = torch.zeros(size, dtype=torch.bool)
-        allowed[sorted(self.following())] = True
-        return allowed
-
-    def take(self, token: int) -> None:
-        """Go on by a token that was possible."""
-        self._rests = [rest[1:] for rest in self._rests if rest[:1] == (token,)]
 
 
 class _HeldSchema:

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from magistrate.backends.habits import Habits
 
 if TYPE_CHECKING:
     import torch
 
 _UNDER_ONE = 1 - 1e-6
 """A chance times this falls never behind the last token that is possible at all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
-    """How a model samples where a request says nothing, from its generation_config.json."""
-
-    temperature: float
-    """0 for the likeliest token."""
-    top_k: int | None
-    """Sample from this many likeliest tokens; None for all."""
-    top_p: float | None
-    """Sample from the likeliest tokens that together are this probable; None for all."""
 
 
 def pick(logits: torch.Tensor, temperatures: Sequence[float], chances: Sequence[float], habits: Habits) -> list[int]:
