@@ -514,7 +514,10 @@ def judge(engine: TransformersEngine, dialects: Sequence[Any]) -> list[list[Verd
                 verdicts.append([])
                 for seed in (1, 2):
                     sampling = Sampling(max_output_tokens=80, seed=seed)
-                    judge = Reasoner(dialect, backend, sampling=sampling, effort=Effort.LOW, max_attempts=2)
+                    held = isinstance(dialect, HeldHarmony)
+                    judge = Reasoner(
+                        dialect, backend, sampling=sampling, effort=Effort.LOW, max_attempts=2, constrained=held
+                    )
                     verdicts[-1] += await judge.judge_many([Case(SPAM, Content.of_text(text)) for text in TEXTS])
         return verdicts
 
