@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from magistrate.backends.habits import Habits
 from magistrate.backends.llamacpp.forms import Held, hold
 from magistrate.backends.llamacpp.native import Logits, Piece, Weights
 from magistrate.backends.llamacpp.sampling import choose, log_probabilities
-from magistrate.types import FinishReason, TokenLogprob
+from magistrate.backends.writing import Writing
+from magistrate.types import TokenLogprob
 
 KEPT = 4
 """Beginnings that are kept: a judge asks under one policy at a time, a plan under a few."""
@@ -30,48 +31,16 @@ _SPARE = 64
 
 
 @dataclass(slots=True, kw_only=True)
-class _Row:
-    """One prompt on its way."""
+class _Row(Writing[Held]):
+    """One prompt on its way in a sequence of the cache."""
 
-    prompt: Prompt
-    temperature: float
-    chances: random.Random
-    stops: frozenset[int]
-    held: Held | None
-    output: list[int] = field(default_factory=list[int])
-    logprobs: list[tuple[TokenLogprob, ...]] = field(default_factory=list[tuple[TokenLogprob, ...]])
     computed: int = 0
     """Tokens of prompt and output that its sequence holds."""
-    finish: FinishReason | None = None
-    stopped_by: int | None = None
 
     @property
     def waiting(self) -> tuple[int, ...]:
         """Tokens that are to be computed."""
         return (*self.prompt.token_ids, *self.output)[self.computed :]
-
-    def take(self, token: int, alternatives: tuple[TokenLogprob, ...]) -> None:
-        if token in self.stops:
-            self.finish, self.stopped_by = FinishReason.STOP, token
-            return
-        self.output.append(token)
-        if self.prompt.top_logprobs:
-            self.logprobs.append(alternatives)
-        if self.held is not None:
-            self.held.take(token)
-            if self.held.is_whole:
-                self.finish = FinishReason.STOP
-                return
-        if len(self.output) >= self.prompt.max_output_tokens:
-            self.finish = FinishReason.LENGTH
-
-    def generated(self) -> Generated:
-        return Generated(
-            token_ids=tuple(self.output),
-            finish_reason=self.finish or FinishReason.OTHER,
-            stopped_by=self.stopped_by,
-            logprobs=tuple(self.logprobs),
-        )
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import importlib
 import inspect
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from magistrate.backends.beginnings import common_length
@@ -20,7 +20,8 @@ from magistrate.backends.habits import Habits
 from magistrate.backends.transformers.forms import Forms, Held
 from magistrate.backends.transformers.prefix import LEAST_SHARED, Prefix, PrefixMemory
 from magistrate.backends.transformers.sampling import pick
-from magistrate.types import FinishReason, TokenLogprob
+from magistrate.backends.writing import Writing
+from magistrate.types import TokenLogprob
 
 if TYPE_CHECKING:
     import torch
@@ -30,42 +31,10 @@ _PIECE = 512
 
 
 @dataclass(slots=True, kw_only=True)
-class _Row:
-    """One prompt on its way."""
+class _Row(Writing[Held]):
+    """One prompt on its way in a batch."""
 
     place: int
-    prompt: Prompt
-    temperature: float
-    chances: random.Random
-    stops: frozenset[int]
-    held: Held | None
-    output: list[int] = field(default_factory=list[int])
-    logprobs: list[tuple[TokenLogprob, ...]] = field(default_factory=list[tuple[TokenLogprob, ...]])
-    finish: FinishReason | None = None
-    stopped_by: int | None = None
-
-    def take(self, token: int, alternatives: tuple[TokenLogprob, ...]) -> None:
-        if token in self.stops:
-            self.finish, self.stopped_by = FinishReason.STOP, token
-            return
-        self.output.append(token)
-        if self.prompt.top_logprobs:
-            self.logprobs.append(alternatives)
-        if self.held is not None:
-            self.held.take(token)
-            if self.held.is_whole:
-                self.finish = FinishReason.STOP
-                return
-        if len(self.output) >= self.prompt.max_output_tokens:
-            self.finish = FinishReason.LENGTH
-
-    def generated(self) -> Generated:
-        return Generated(
-            token_ids=tuple(self.output),
-            finish_reason=self.finish or FinishReason.OTHER,
-            stopped_by=self.stopped_by,
-            logprobs=tuple(self.logprobs),
-        )
 
 
 @dataclass(slots=True)
